@@ -1,0 +1,79 @@
+//! The contract between web frameworks and HTTP servers.
+//!
+//! A framework, or any tower service, is handed to a server as an [`App`]. A server is anything that implements
+//! [`Server`]: started once, it gives back a [`Running`] server, which is stopped or dropped. What a server knows
+//! about a request beyond the `http` types (the peer, TLS, abort, upgrade, ...) it offers as *features*: traits
+//! that are looked up in the request's [`FeatureCollection`].
+//!
+//! This crate spawns nothing, opens nothing and knows neither TLS nor an HTTP engine, so that both sides can depend
+//! on it for years.
+//!
+//! ```
+//! use server_abstractions::{App, Body, HttpConnectionFeature, RequestFeatures};
+//! use http::{Request, Response};
+//!
+//! // Any tower service is an app, and so is a closure.
+//! let app = App::new(async |request: Request<Body>| {
+//!     let peer = request.features().get::<dyn HttpConnectionFeature>().and_then(|c| c.remote_address());
+//!     Response::new(Body::from(match peer {
+//!         Some(address) => format!("Hello, {address}"),
+//!         None => "Hello, whoever you are".to_owned(),
+//!     }))
+//! });
+//! # let _ = app;
+//! ```
+//!
+//! # Which protocol offers which feature
+//!
+//! What the Kestrel server of this workspace offers; "set" means that nobody offers it until a layer sets it.
+//!
+//! | feature | scope | HTTP/1.1 | HTTP/2 |
+//! |---|---|---|---|
+//! | [`HttpRequestFeature`], [`HttpResponseFeature`] | the `http` types themselves | yes | yes |
+//! | [`HttpRequestIdentifierFeature`], [`HttpRequestLifetimeFeature`] | request | yes | yes |
+//! | [`HttpRequestBodyDetectionFeature`], [`HttpMaxRequestBodySizeFeature`], [`HttpRequestTrailersFeature`] | request | yes | yes |
+//! | [`HttpUpgradeFeature`] | request | if the client asks for an upgrade | no |
+//! | [`HttpExtendedConnectFeature`] | request | no | for extended CONNECT (RFC 8441) |
+//! | [`HttpResponseTrailersFeature`], [`HttpResetFeature`] | request | no (a body may still end in trailers) | yes |
+//! | [`HttpMinRequestBodyDataRateFeature`], [`HttpMinResponseDataRateFeature`] | request | not yet | not yet |
+//! | [`Http2StreamIdFeature`] | request | no | no: the HTTP engine does not tell it |
+//! | [`HttpSchemeFeature`] | connection | yes | yes |
+//! | [`HttpPathBaseFeature`] | request | set | set |
+//! | [`HttpConnectionFeature`], [`ConnectionItemsFeature`], [`ConnectionLifetimeFeature`], [`EndpointFeature`] | connection | yes | yes |
+//! | [`TlsConnectionFeature`], [`TlsHandshakeFeature`] | connection | over TLS | over TLS |
+//! | [`ServerAddressesFeature`] | server | yes | yes |
+
+mod address;
+mod app;
+mod body;
+mod connection;
+mod context;
+mod features;
+mod lifetime;
+mod path;
+mod server;
+
+pub use address::{Address, AddressError, AddressTarget};
+pub use app::{App, IntoService};
+pub use body::Body;
+pub use connection::{BoxConnectionService, Connection, FromFnLayer, Io, Listener, Next, from_fn};
+pub use context::HttpContext;
+pub use features::{
+    AddressesFixed, ConnectionItemsFeature, ConnectionLifetimeFeature, EndpointFeature, FeatureCollection,
+    FeatureQuery, FeatureSource, Http2StreamIdFeature, HttpConnectionFeature, HttpExtendedConnectFeature,
+    HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature, HttpMinResponseDataRateFeature,
+    HttpPathBaseFeature, HttpRequestBodyDetectionFeature, HttpRequestFeature, HttpRequestIdentifierFeature,
+    HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature, HttpResponseFeature,
+    HttpResponseTrailersFeature, HttpSchemeFeature, HttpUpgradeFeature, MinDataRate, PathBase,
+    RequestFeatures, ServerAddresses, ServerAddressesFeature, TlsConnectionFeature, TlsHandshakeFeature,
+    TlsProtocol, TooLate, Upgrade, UpgradeError,
+};
+pub use lifetime::{Lifetime, LifetimeGuard};
+pub use path::decode_path;
+pub use server::{Running, Server, ServerError, StartError, Stopped};
+
+/// Any error, boxed: what bodies and connection services fail with.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A boxed future that can move between threads.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
