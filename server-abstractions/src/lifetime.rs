@@ -88,6 +88,11 @@ impl Lifetime {
         LifetimeGuard(self.clone())
     }
 
+    /// Whether every guard is gone.
+    pub fn is_completed(&self) -> bool {
+        self.0.completed.is_cancelled()
+    }
+
     /// Resolves when every guard is gone. Guards must not be taken after that; whoever takes them holds one.
     ///
     /// # Cancel safety

@@ -1,1 +1,56 @@
-//! Placeholder.
+//! Kestrel: a web server for any tower service, fit to face the Internet.
+//!
+//! HTTP/1.1 and HTTP/2, cleartext and TLS, on TCP, Unix sockets and inherited descriptors; several endpoints per
+//! server; limits on every wait; a stop that loses nothing.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use server_abstractions::{App, Body, Server};
+//! use server_kestrel::{Endpoint, Kestrel, KestrelOptions};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let options = KestrelOptions {
+//!     endpoints: vec![Endpoint::url("http://127.0.0.1:0")?],
+//!     ..KestrelOptions::default()
+//! };
+//! let app = App::new(async |_: Request<Body>| Response::new(Body::from("Hello, World!")));
+//!
+//! let running = Box::new(Kestrel::new(options)).start(app).await?;
+//! println!("listening on {}", running.addresses()[0]);
+//!
+//! // Finish what runs, for five seconds at the most.
+//! running.stop(tokio::time::sleep(std::time::Duration::from_secs(5))).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The way of a request: [`Endpoint`] -> [`Listener`](server_abstractions::Listener) -> connection layers (TLS and
+//! those of [`Endpoint::layer`]) -> HTTP/1.1 or HTTP/2 -> [`App`](server_abstractions::App).
+
+mod accept;
+mod bind;
+mod connection;
+mod detect;
+mod driver;
+mod endpoint;
+mod inherited;
+mod io;
+mod listener;
+mod logging;
+mod options;
+mod plan;
+mod protocol;
+mod request;
+mod request_body;
+mod response;
+mod server;
+mod threads;
+mod tls;
+
+pub use endpoint::Endpoint;
+pub use listener::{MemoryConnector, MemoryListener, memory};
+pub use logging::ConnectionLoggingLayer;
+pub use options::{HttpProtocols, KestrelOptions, Limits, Threads};
+pub use server::Kestrel;
+pub use tls::{HttpsOptions, ServerCertificate, TlsLayer};

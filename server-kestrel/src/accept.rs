@@ -1,0 +1,127 @@
+//! Takes connections from a listener and serves each in a task of its own.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use server_abstractions::{
+    BoxConnectionService, Connection, FeatureCollection, HttpConnectionFeature, Lifetime, LifetimeGuard,
+};
+use tokio::sync::watch;
+
+use crate::connection::{Accepted, EndpointInfo};
+use crate::listener::ErasedListener;
+use crate::protocol::is_disconnect;
+
+/// How an endpoint serves its connections; a reload replaces it, and the connections of the old one end.
+#[derive(Clone)]
+pub(crate) struct Serving {
+    pub(crate) service: BoxConnectionService,
+    pub(crate) info: Arc<EndpointInfo>,
+    /// The lifetime of the connections.
+    pub(crate) lifetime: Lifetime,
+}
+
+/// The first pause when the system has no resources for another connection; doubled up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts until the endpoint is no longer listened on; then takes what has connected by then, and unbinds.
+pub(crate) async fn accept_loop(
+    mut listener: Box<dyn ErasedListener>,
+    serving: watch::Receiver<Serving>,
+    listening: Lifetime,
+    guard: LifetimeGuard,
+) {
+    let mut pause = MIN_PAUSE;
+    let mut closing = std::pin::pin!(listening.draining());
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut closing => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(connection) => {
+                pause = MIN_PAUSE;
+                serve(connection, &serving);
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                tracing::debug!(%error, "a connection was gone before it was accepted");
+            }
+            Err(error) => {
+                tracing::warn!(%error, address = %listener.address(), pause = ?pause, "cannot accept connections for now");
+                tokio::select! {
+                    () = &mut closing => break,
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+                }
+            }
+        }
+    }
+    take_queued(&mut *listener, &serving);
+    drop(listener);
+    drop(guard);
+}
+
+fn take_queued(listener: &mut dyn ErasedListener, serving: &watch::Receiver<Serving>) {
+    loop {
+        match listener.accept_queued() {
+            Ok(Some(connection)) => serve(connection, serving),
+            Ok(None) => return,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, address = %listener.address(), "cannot accept the last connections");
+                return;
+            }
+        }
+    }
+}
+
+/// An error of the connection that was about to be accepted, not of the listener (accept(2)).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::TimedOut
+    )
+}
+
+fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
+    let (service, connection, lifetime, guard) = {
+        // The guard is taken while the borrow keeps a reload from completing this lifetime.
+        let serving = serving.borrow();
+        let connection = Accepted::admit(connection, &serving.info, &serving.lifetime);
+        (serving.service.clone(), connection, serving.lifetime.clone(), serving.lifetime.guard())
+    };
+    tokio::spawn(async move {
+        let features = connection.features.clone();
+        // The driver hears the abort; this is for what comes before it: the handshake, and layers.
+        let result = tokio::select! {
+            biased;
+            result = service.run(connection) => result,
+            () = lifetime.aborting() => Ok(()),
+        };
+        if let Err(error) = result {
+            log_end(&*error, &features);
+        }
+        drop(guard);
+    });
+}
+
+fn log_end(error: &(dyn std::error::Error + 'static), features: &FeatureCollection) {
+    let connection = features.get::<dyn HttpConnectionFeature>();
+    let id = connection.as_ref().map_or("", |connection| connection.connection_id());
+    let peer = connection.as_ref().and_then(|connection| connection.remote_address());
+    if is_disconnect(error) {
+        tracing::trace!(connection = id, ?peer, error, "the peer has gone");
+    } else {
+        tracing::debug!(connection = id, ?peer, error, "the connection ended early");
+    }
+}

@@ -1,0 +1,288 @@
+//! What the server knows of one connection, as features and as state.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use atomic_waker::AtomicWaker;
+use http::Extensions;
+use http::uri::Scheme;
+use server_abstractions::{
+    Address, Connection, ConnectionItemsFeature, ConnectionLifetimeFeature, EndpointFeature,
+    FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature, HttpSchemeFeature, Lifetime,
+};
+use tokio_util::sync::CancellationToken;
+
+/// What all connections of one endpoint have in common.
+pub(crate) struct EndpointInfo {
+    pub(crate) name: Option<String>,
+    pub(crate) address: Address,
+    pub(crate) server_features: FeatureCollection,
+}
+
+impl EndpointFeature for EndpointInfo {
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// An accepted connection: the features that hold for all of its requests, and the signals to it.
+pub(crate) struct Accepted {
+    number: u64,
+    id: OnceLock<String>,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    endpoint: Arc<EndpointInfo>,
+    transport: FeatureCollection,
+    items: Mutex<Extensions>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) signals: Signals,
+}
+
+impl Accepted {
+    /// Gives the connection its features; what the listener said about it lies behind them.
+    pub(crate) fn admit(
+        mut connection: Connection,
+        endpoint: &Arc<EndpointInfo>,
+        lifetime: &Lifetime,
+    ) -> Connection {
+        let transport = std::mem::take(&mut connection.features);
+        let addresses = transport.get::<dyn HttpConnectionFeature>();
+        let accepted = Arc::new(Self {
+            number: next_connection_number(),
+            id: OnceLock::new(),
+            local: addresses.as_ref().and_then(|addresses| addresses.local_address()),
+            remote: addresses.as_ref().and_then(|addresses| addresses.remote_address()),
+            endpoint: Arc::clone(endpoint),
+            transport,
+            items: Mutex::default(),
+            lifetime: lifetime.clone(),
+            signals: Signals::default(),
+        });
+        connection.features = FeatureCollection::from_source(accepted);
+        connection
+    }
+}
+
+impl FeatureSource for Accepted {
+    fn find(self: Arc<Self>, query: &mut FeatureQuery<'_>) {
+        query
+            .offer::<dyn HttpConnectionFeature>(|| self.clone())
+            .offer::<dyn HttpSchemeFeature>(|| self.clone())
+            .offer::<dyn ConnectionLifetimeFeature>(|| self.clone())
+            .offer::<dyn ConnectionItemsFeature>(|| self.clone())
+            .offer::<dyn EndpointFeature>(|| self.endpoint.clone())
+            .offer::<Self>(|| self.clone());
+        query.otherwise(&self.transport);
+        query.otherwise(&self.endpoint.server_features);
+    }
+}
+
+impl HttpConnectionFeature for Accepted {
+    fn connection_id(&self) -> &str {
+        self.id.get_or_init(|| connection_id(self.number))
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    fn remote_address(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+}
+
+impl HttpSchemeFeature for Accepted {
+    fn scheme(&self) -> Scheme {
+        Scheme::HTTP
+    }
+}
+
+impl ConnectionItemsFeature for Accepted {
+    fn items(&self) -> MutexGuard<'_, Extensions> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ConnectionLifetimeFeature for Accepted {
+    fn stopping(&self) -> CancellationToken {
+        self.lifetime.stopping()
+    }
+
+    fn request_close(&self) {
+        self.signals.send(Signals::CLOSE);
+    }
+
+    fn abort(&self) {
+        self.signals.send(Signals::KILL);
+    }
+}
+
+/// Counts up from the time of the first connection, so that ids differ from those of an earlier run.
+fn next_connection_number() -> u64 {
+    static NEXT: OnceLock<AtomicU64> = OnceLock::new();
+    let next = NEXT.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // Ticks of 100 ns, as the original counts.
+        AtomicU64::new(u64::try_from(since.as_nanos() / 100).unwrap_or_default())
+    });
+    next.fetch_add(1, Ordering::Relaxed)
+}
+
+/// 13 digits to the base of 32.
+fn connection_id(number: u64) -> String {
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
+    (0..13).rev().map(|place| char::from(DIGITS[(number >> (place * 5) & 31) as usize])).collect()
+}
+
+/// Requests to the task that drives the connection, from anywhere.
+#[derive(Default)]
+pub(crate) struct Signals {
+    sent: AtomicU8,
+    driver: AtomicWaker,
+}
+
+impl Signals {
+    /// Close gracefully.
+    pub(crate) const CLOSE: u8 = 1;
+    /// End now.
+    pub(crate) const KILL: u8 = 2;
+
+    pub(crate) fn send(&self, signal: u8) {
+        self.sent.fetch_or(signal, Ordering::AcqRel);
+        self.driver.wake();
+    }
+
+    pub(crate) fn sent(&self) -> u8 {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn register(&self, waker: &std::task::Waker) {
+        self.driver.register(waker);
+    }
+}
+
+/// What a connection is doing, written where it happens and read by the driver to set the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// No request, and no byte of one.
+    Idle = 0,
+    /// A part of a request's head has arrived (HTTP/1.1).
+    Head = 1,
+    /// Requests are under way.
+    Busy = 2,
+    /// The bytes are no longer HTTP.
+    Upgraded = 3,
+}
+
+/// The activity of one connection. All writes happen in the tasks of the connection, so the atomics are not
+/// contended.
+#[derive(Default)]
+pub(crate) struct Activity {
+    phase: AtomicU8,
+    /// Changes whenever the deadline must be looked at again.
+    changes: AtomicU32,
+    requests: AtomicU32,
+    active: AtomicU32,
+    bytes: AtomicU64,
+    is_write_blocked: AtomicU8,
+}
+
+impl Activity {
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Busy,
+            _ => Phase::Upgraded,
+        }
+    }
+
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Bytes have come in; `is_http1` tells whether they are the head of the next request.
+    pub(crate) fn received(&self, count: usize, is_http1: bool) {
+        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        if self.phase() == Phase::Idle {
+            self.enter(if is_http1 { Phase::Head } else { Phase::Idle });
+        }
+    }
+
+    /// Bytes have gone out, or nothing could.
+    pub(crate) fn sent(&self, count: Option<usize>) {
+        self.bytes.fetch_add(count.unwrap_or(0) as u64, Ordering::Relaxed);
+        self.is_write_blocked.store(u8::from(count.is_none()), Ordering::Relaxed);
+    }
+
+    /// A request begins; returns its ordinal on the connection, from 1.
+    pub(crate) fn request_begins(&self) -> u32 {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.enter(Phase::Busy);
+        self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A task of an HTTP/2 stream begins.
+    pub(crate) fn stream_begins(&self) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        self.enter(Phase::Busy);
+    }
+
+    /// A request or the task of a stream has ended, whichever way.
+    pub(crate) fn request_ends(&self) {
+        if self.active.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() != Phase::Upgraded {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    pub(crate) fn upgraded(&self) {
+        self.enter(Phase::Upgraded);
+    }
+
+    /// All bytes in both directions so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is under way and nothing waits to be written.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.phase() == Phase::Idle && self.is_write_blocked.load(Ordering::Relaxed) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_has_13_digits_to_the_base_of_32() {
+        assert_eq!(connection_id(0), "0000000000000");
+        assert_eq!(connection_id(31), "000000000000V");
+        assert_eq!(connection_id(u64::MAX), "FVVVVVVVVVVVV");
+    }
+
+    #[test]
+    fn the_phase_follows_a_request() {
+        let activity = Activity::default();
+        activity.received(10, true);
+        assert_eq!(activity.phase(), Phase::Head);
+        assert_eq!(activity.request_begins(), 1);
+        assert_eq!(activity.phase(), Phase::Busy);
+        activity.request_ends();
+        assert!(activity.is_quiet());
+        activity.sent(None);
+        assert!(!activity.is_quiet());
+    }
+}

@@ -1,0 +1,240 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use server_abstractions::{Address, AddressError, AddressTarget, BoxConnectionService, Connection, Listener};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::listener::ErasedListener;
+use crate::{HttpProtocols, HttpsOptions};
+
+/// Something to listen on: where, in which protocols, with or without TLS, through which connection layers.
+///
+/// ```
+/// use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions};
+/// # fn main() -> Result<(), server_abstractions::AddressError> {
+/// let endpoints = [
+///     Endpoint::localhost(5000),
+///     Endpoint::any_ip(8443).https(HttpsOptions::pem_files("cert.pem", "key.pem")),
+///     Endpoint::unix("/run/shop.sock").unix_mode(0o660).protocols(HttpProtocols::Http1),
+///     Endpoint::url("http://unix:@shop")?,
+/// ];
+/// # let _ = endpoints; Ok(()) }
+/// ```
+#[doc(alias = "ListenOptions")]
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The name, for events, for the endpoint feature, and to find the inherited socket that is meant for it.
+    /// Default is none.
+    pub name: Option<String>,
+    /// The versions of HTTP. Default is HTTP/1.1 and HTTP/2.
+    pub protocols: HttpProtocols,
+    /// TLS. Default is none, and for an `https` address [`KestrelOptions::https_defaults`].
+    ///
+    /// [`KestrelOptions::https_defaults`]: crate::KestrelOptions::https_defaults
+    pub https: Option<HttpsOptions>,
+    /// The permissions of the file of a Unix socket, such as `0o660`; default is what the umask leaves.
+    pub unix_mode: Option<u32>,
+    pub(crate) source: EndpointSource,
+    pub(crate) layers: Vec<ConnectionLayer>,
+}
+
+/// Where the listening socket comes from.
+#[derive(Clone)]
+pub(crate) enum EndpointSource {
+    Address(Address),
+    Descriptor(Arc<OwnedFd>),
+    Listener(CustomListener),
+}
+
+/// A listener that was handed in; it can be listened on once.
+#[derive(Clone)]
+pub(crate) struct CustomListener {
+    address: Address,
+    listener: Arc<Mutex<Option<Box<dyn ErasedListener>>>>,
+}
+
+impl CustomListener {
+    pub(crate) fn take(&self) -> Option<Box<dyn ErasedListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct ConnectionLayer(Arc<dyn Fn(BoxConnectionService) -> BoxConnectionService + Send + Sync>);
+
+impl ConnectionLayer {
+    pub(crate) fn apply(&self, inner: BoxConnectionService) -> BoxConnectionService {
+        (self.0)(inner)
+    }
+}
+
+impl Endpoint {
+    fn from_source(source: EndpointSource) -> Self {
+        let protocols = HttpProtocols::default();
+        Self { name: None, protocols, https: None, unix_mode: None, source, layers: Vec::new() }
+    }
+
+    /// An endpoint on an address.
+    pub fn new(address: Address) -> Self {
+        let https = address.is_https().then(HttpsOptions::default);
+        Self { https, ..Self::from_source(EndpointSource::Address(address)) }
+    }
+
+    /// An endpoint on an address as text; see [`Address`].
+    ///
+    /// # Errors
+    /// When the text is no address.
+    pub fn url(url: &str) -> Result<Self, AddressError> {
+        Ok(Self::new(url.parse()?))
+    }
+
+    /// An endpoint on one IP address; port 0 lets the system choose.
+    #[doc(alias = "Listen")]
+    pub fn tcp(address: SocketAddr) -> Self {
+        Self::new(Address::new(false, AddressTarget::Ip(address)))
+    }
+
+    /// An endpoint on both loopback addresses. Port 0 is refused at start.
+    #[doc(alias = "ListenLocalhost")]
+    pub fn localhost(port: u16) -> Self {
+        Self::new(Address::new(false, AddressTarget::Localhost { host: "localhost".to_owned(), port }))
+    }
+
+    /// An endpoint on every address of the machine, IPv6 and IPv4.
+    #[doc(alias = "ListenAnyIP")]
+    pub fn any_ip(port: u16) -> Self {
+        Self::new(Address::new(false, AddressTarget::Any { host: "*".to_owned(), port }))
+    }
+
+    /// An endpoint on a Unix socket. A socket file on which nobody answers is replaced; when the server stops, it
+    /// removes the file it made.
+    #[doc(alias = "ListenUnixSocket")]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::new(Address::new(false, AddressTarget::Unix(path.into())))
+    }
+
+    /// An endpoint on a socket that is bound and listens already: a descriptor from another process, or a listener
+    /// of the standard library or tokio (by way of its `into_std`).
+    #[doc(alias = "ListenHandle")]
+    pub fn descriptor(socket: impl Into<OwnedFd>) -> Self {
+        Self::from_source(EndpointSource::Descriptor(Arc::new(socket.into())))
+    }
+
+    /// An endpoint on any [`Listener`], such as the in-memory one of [`memory`](crate::memory). It has one accept
+    /// loop.
+    pub fn listener<L: Listener<Connection = Connection>>(listener: L) -> Self {
+        let address = listener.address().clone();
+        let listener = Arc::new(Mutex::new(Some(Box::new(listener) as Box<dyn ErasedListener>)));
+        Self::from_source(EndpointSource::Listener(CustomListener { address, listener }))
+    }
+
+    /// Sets [`name`](Self::name).
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Sets [`protocols`](Self::protocols).
+    #[must_use]
+    pub fn protocols(mut self, protocols: HttpProtocols) -> Self {
+        self.protocols = protocols;
+        self
+    }
+
+    /// Makes the endpoint speak TLS.
+    #[must_use]
+    #[doc(alias = "UseHttps")]
+    pub fn https(mut self, https: HttpsOptions) -> Self {
+        self.https = Some(https);
+        if let EndpointSource::Address(address) = &mut self.source {
+            *address = Address::new(true, address.target().clone());
+        }
+        self
+    }
+
+    /// Sets [`unix_mode`](Self::unix_mode).
+    #[must_use]
+    pub fn unix_mode(mut self, mode: u32) -> Self {
+        self.unix_mode = Some(mode);
+        self
+    }
+
+    /// Adds a connection layer inside TLS: it sees the bytes of HTTP. The first one added is the outermost.
+    ///
+    /// What must see the bytes below TLS wraps [`TlsLayer`](crate::TlsLayer) itself: leave [`https`](Self::https)
+    /// unset, add that layer, then `TlsLayer`.
+    #[must_use]
+    #[doc(alias = "Use")]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<BoxConnectionService> + Send + Sync + 'static,
+        L::Service: Service<Connection, Response = ()> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Connection>>::Error: Into<server_abstractions::BoxError>,
+        <L::Service as Service<Connection>>::Future: Send,
+    {
+        self.layers
+            .push(ConnectionLayer(Arc::new(move |inner| BoxConnectionService::new(layer.layer(inner)))));
+        self
+    }
+
+    /// The address as configured; of a descriptor it is known only once it is bound.
+    pub(crate) fn address(&self) -> Option<&Address> {
+        match &self.source {
+            EndpointSource::Address(address) => Some(address),
+            EndpointSource::Listener(custom) => Some(&custom.address),
+            EndpointSource::Descriptor(_) => None,
+        }
+    }
+
+    /// Whether both listen on the same thing, however they serve it.
+    pub(crate) fn same_socket(&self, other: &Self) -> bool {
+        match (&self.source, &other.source) {
+            (EndpointSource::Address(one), EndpointSource::Address(two)) => {
+                one.target() == two.target() && self.unix_mode == other.unix_mode
+            }
+            (EndpointSource::Descriptor(one), EndpointSource::Descriptor(two)) => Arc::ptr_eq(one, two),
+            (EndpointSource::Listener(one), EndpointSource::Listener(two)) => {
+                Arc::ptr_eq(&one.listener, &two.listener)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Two endpoints are equal if they listen on the same thing and serve it the same way.
+impl PartialEq for Endpoint {
+    fn eq(&self, other: &Self) -> bool {
+        self.same_socket(other)
+            && self.name == other.name
+            && self.protocols == other.protocols
+            && self.https == other.https
+            && self.layers.len() == other.layers.len()
+            && self.layers.iter().zip(&other.layers).all(|(one, two)| Arc::ptr_eq(&one.0, &two.0))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address() {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("an inherited socket"),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("address", &format_args!("{self}"))
+            .field("protocols", &self.protocols)
+            .field("https", &self.https)
+            .field("layers", &self.layers.len())
+            .finish_non_exhaustive()
+    }
+}

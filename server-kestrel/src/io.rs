@@ -1,0 +1,142 @@
+//! The wrapper around the bytes of every connection, right below the HTTP engine.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use server_abstractions::{Io, Lifetime, LifetimeGuard};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::connection::{Activity, Phase};
+
+/// Counts bytes, tells the phase, and stays with the bytes when they are upgraded: whoever takes the upgrade, the
+/// connection is counted until this is dropped, and ends when the server aborts.
+pub(crate) struct ConnectionIo {
+    io: Box<dyn Io>,
+    /// What was read to find out the protocol, to be read again.
+    prefix: Bytes,
+    activity: Arc<Activity>,
+    is_http1: bool,
+    guard: Guard,
+}
+
+/// What counts the connection, and ends it once nobody else does.
+struct Guard {
+    lifetime: Lifetime,
+    /// Made when an upgraded connection first waits.
+    aborting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    _count: LifetimeGuard,
+}
+
+impl ConnectionIo {
+    pub(crate) fn new(
+        io: Box<dyn Io>,
+        prefix: Bytes,
+        activity: Arc<Activity>,
+        is_http1: bool,
+        lifetime: &Lifetime,
+    ) -> Self {
+        let guard = Guard { lifetime: lifetime.clone(), aborting: None, _count: lifetime.guard() };
+        Self { io, prefix, activity, is_http1, guard }
+    }
+
+    /// Before an operation: an upgraded connection of an aborted server is at its end.
+    fn check(&self) -> io::Result<()> {
+        if self.guard.lifetime.is_aborting() && self.activity.phase() == Phase::Upgraded {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
+        }
+        Ok(())
+    }
+
+    /// While an operation waits: an upgraded connection has no driver, so it hears the server itself.
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.activity.phase() != Phase::Upgraded {
+            return Poll::Pending;
+        }
+        let guard = &mut self.guard;
+        let aborting = guard.aborting.get_or_insert_with(|| Box::pin(guard.lifetime.aborting()));
+        ready!(aborting.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")))
+    }
+
+    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Ok(count)) => {
+                self.activity.sent(Some(count));
+                Poll::Ready(Ok(count))
+            }
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => {
+                self.activity.sent(None);
+                self.wait(cx)
+            }
+        }
+    }
+}
+
+impl AsyncRead for ConnectionIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check()?;
+        let before = buf.filled().len();
+        if self.prefix.is_empty() {
+            match Pin::new(&mut *self.io).poll_read(cx, buf) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return self.wait(cx),
+            }
+        } else {
+            let count = self.prefix.len().min(buf.remaining());
+            buf.put_slice(&self.prefix.split_to(count));
+        }
+        let count = buf.filled().len() - before;
+        if count > 0 {
+            self.activity.received(count, self.is_http1);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ConnectionIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let written = Pin::new(&mut *self.io).poll_write(cx, buf);
+        self.wrote(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let written = Pin::new(&mut *self.io).poll_write_vectored(cx, bufs);
+        self.wrote(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut *self.io).poll_flush(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => {
+                self.activity.sent(None);
+                self.wait(cx)
+            }
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut *self.io).poll_shutdown(cx) {
+            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Pending => self.wait(cx),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use server_abstractions::{
+    Address, AddressTarget, BoxFuture, Connection, FeatureCollection, FeatureQuery, FeatureSource,
+    HttpConnectionFeature, Listener,
+};
+use tokio::io::DuplexStream;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::mpsc;
+
+/// A [`Listener`] without its type.
+pub(crate) trait ErasedListener: Send {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+    fn accept_queued(&mut self) -> io::Result<Option<Connection>>;
+    fn address(&self) -> &Address;
+}
+
+impl<L: Listener<Connection = Connection>> ErasedListener for L {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(Listener::accept(self))
+    }
+
+    fn accept_queued(&mut self) -> io::Result<Option<Connection>> {
+        Listener::accept_queued(self)
+    }
+
+    fn address(&self) -> &Address {
+        Listener::address(self)
+    }
+}
+
+/// The two ends of a TCP connection, as far as they are known. The connection's id comes with the accept loop.
+pub(crate) struct SocketAddresses {
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+}
+
+impl HttpConnectionFeature for SocketAddresses {
+    fn connection_id(&self) -> &str {
+        ""
+    }
+
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local
+    }
+
+    fn remote_address(&self) -> Option<SocketAddr> {
+        self.remote
+    }
+}
+
+impl FeatureSource for SocketAddresses {
+    fn find(self: Arc<Self>, query: &mut FeatureQuery<'_>) {
+        query.offer::<dyn HttpConnectionFeature>(|| self);
+    }
+}
+
+/// Accepts from a TCP socket.
+pub(crate) struct TcpSocketListener {
+    listener: TcpListener,
+    address: Address,
+    /// The local address of every connection, unless the socket is bound to all addresses.
+    local: Option<SocketAddr>,
+}
+
+impl TcpSocketListener {
+    /// Must be called within a runtime.
+    pub(crate) fn new(listener: std::net::TcpListener, address: Address) -> io::Result<Self> {
+        let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
+        Ok(Self { listener: TcpListener::from_std(listener)?, address, local })
+    }
+
+    fn connection(&self, stream: TcpStream, remote: SocketAddr) -> Connection {
+        // Small responses must not wait for the acknowledgement of earlier ones. A failure means that the peer has
+        // gone, which the first read tells.
+        let _ = stream.set_nodelay(true);
+        let local = self.local.or_else(|| stream.local_addr().ok()).map(unmapped);
+        let addresses = SocketAddresses { local, remote: Some(unmapped(remote)) };
+        Connection { io: Box::new(stream), features: FeatureCollection::from_source(Arc::new(addresses)) }
+    }
+}
+
+/// An IPv4 peer of a dual-stack socket as what it is.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+impl Listener for TcpSocketListener {
+    type Connection = Connection;
+
+    async fn accept(&mut self) -> io::Result<Connection> {
+        let (stream, remote) = self.listener.accept().await?;
+        Ok(self.connection(stream, remote))
+    }
+
+    fn accept_queued(&mut self) -> io::Result<Option<Connection>> {
+        // Past tokio's own idea of readiness, which lags behind the kernel's.
+        let socket = socket2::SockRef::from(&self.listener);
+        let Some((stream, remote)) = accept_now(&socket)? else { return Ok(None) };
+        let Some(remote) = remote.as_socket() else { return Ok(None) };
+        Ok(Some(self.connection(TcpStream::from_std(stream.into())?, remote)))
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+fn accept_now(socket: &socket2::Socket) -> io::Result<Option<(socket2::Socket, socket2::SockAddr)>> {
+    match socket.accept() {
+        Ok((stream, remote)) => {
+            stream.set_nonblocking(true)?;
+            Ok(Some((stream, remote)))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Accepts from a Unix socket.
+pub(crate) struct UnixSocketListener {
+    listener: UnixListener,
+    address: Address,
+}
+
+impl UnixSocketListener {
+    /// Must be called within a runtime.
+    pub(crate) fn new(listener: std::os::unix::net::UnixListener, address: Address) -> io::Result<Self> {
+        Ok(Self { listener: UnixListener::from_std(listener)?, address })
+    }
+}
+
+impl Listener for UnixSocketListener {
+    type Connection = Connection;
+
+    async fn accept(&mut self) -> io::Result<Connection> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(Connection::new(stream))
+    }
+
+    fn accept_queued(&mut self) -> io::Result<Option<Connection>> {
+        let Some((stream, _)) = accept_now(&socket2::SockRef::from(&self.listener))? else { return Ok(None) };
+        Ok(Some(Connection::new(tokio::net::UnixStream::from_std(stream.into())?)))
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// The bytes that may be under way in each direction of a connection in memory.
+const MEMORY_BUFFER: usize = 64 * 1024;
+
+/// The connections that may wait to be accepted in memory.
+const MEMORY_BACKLOG: usize = 128;
+
+/// A listener without sockets, and the connector to it: for tests, and for a server inside another program.
+///
+/// ```
+/// # use server_kestrel::{memory, Endpoint, Kestrel, KestrelOptions};
+/// let (listener, connector) = memory();
+/// let kestrel = Kestrel::new(KestrelOptions {
+///     endpoints: vec![Endpoint::listener(listener)],
+///     ..KestrelOptions::default()
+/// });
+/// # let _ = (kestrel, connector);
+/// ```
+pub fn memory() -> (MemoryListener, MemoryConnector) {
+    let (connect, connections) = mpsc::channel(MEMORY_BACKLOG);
+    let address = Address::new(false, AddressTarget::Abstract("memory".to_owned()));
+    (MemoryListener { connections, address }, MemoryConnector { connect })
+}
+
+/// The listening side of [`memory`].
+#[derive(Debug)]
+pub struct MemoryListener {
+    connections: mpsc::Receiver<DuplexStream>,
+    address: Address,
+}
+
+impl Listener for MemoryListener {
+    type Connection = Connection;
+
+    async fn accept(&mut self) -> io::Result<Connection> {
+        match self.connections.recv().await {
+            Some(stream) => Ok(Connection::new(stream)),
+            // Nobody can connect any more; that is no reason to end.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn accept_queued(&mut self) -> io::Result<Option<Connection>> {
+        Ok(self.connections.try_recv().ok().map(Connection::new))
+    }
+
+    fn address(&self) -> &Address {
+        &self.address
+    }
+}
+
+/// The connecting side of [`memory`].
+#[derive(Clone, Debug)]
+pub struct MemoryConnector {
+    connect: mpsc::Sender<DuplexStream>,
+}
+
+impl MemoryConnector {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the server does not listen any more.
+    ///
+    /// # Cancel safety
+    /// Dropping the future connects nothing.
+    pub async fn connect(&self) -> io::Result<DuplexStream> {
+        let (client, server) = tokio::io::duplex(MEMORY_BUFFER);
+        self.connect.send(server).await.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+        Ok(client)
+    }
+}

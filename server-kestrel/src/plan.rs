@@ -1,0 +1,95 @@
+//! Which endpoints a server listens on: the rules between its own endpoints, the host's addresses and the default.
+
+use server_abstractions::{Address, StartError};
+
+use crate::inherited::Inherited;
+use crate::{Endpoint, KestrelOptions};
+
+/// The address without any configuration.
+const DEFAULT_PORT: u16 = 5000;
+
+/// The endpoints in force, each `https` one with its TLS options.
+pub(crate) fn endpoints(
+    options: &KestrelOptions,
+    urls: Vec<Address>,
+    prefer_urls: bool,
+    inherited: &mut Inherited,
+) -> Result<Vec<Endpoint>, StartError> {
+    let chosen = match (options.endpoints.is_empty(), urls.is_empty()) {
+        (false, false) if prefer_urls => {
+            tracing::info!(urls = %list(&urls), "the urls win over the configured endpoints, as preferHostingUrls says");
+            from_urls(urls)
+        }
+        (false, no_urls) => {
+            if !no_urls {
+                tracing::warn!(urls = %list(&urls), "the urls are overridden by the configured endpoints");
+            }
+            options.endpoints.clone()
+        }
+        (true, false) => from_urls(urls),
+        (true, true) if !inherited.is_empty() => std::mem::take(inherited).into_endpoints(),
+        (true, true) => {
+            tracing::debug!(port = DEFAULT_PORT, "no address is configured; listening on localhost");
+            vec![Endpoint::localhost(DEFAULT_PORT)]
+        }
+    };
+    chosen.into_iter().map(|endpoint| with_certificate(endpoint, options)).collect()
+}
+
+fn from_urls(urls: Vec<Address>) -> Vec<Endpoint> {
+    urls.into_iter().map(Endpoint::new).collect()
+}
+
+fn list(urls: &[Address]) -> String {
+    urls.iter().map(ToString::to_string).collect::<Vec<_>>().join(";")
+}
+
+fn with_certificate(mut endpoint: Endpoint, options: &KestrelOptions) -> Result<Endpoint, StartError> {
+    if endpoint.https.as_ref().is_some_and(|https| https.certificate.is_none()) {
+        let Some(defaults) =
+            options.https_defaults.as_ref().filter(|defaults| defaults.certificate.is_some())
+        else {
+            return Err(StartError::configuration(format!(
+                "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the Development environment, which makes its own"
+            )));
+        };
+        endpoint.https = Some(defaults.clone());
+    }
+    Ok(endpoint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(endpoints_in_code: &[&str], urls: &str, prefer: bool) -> Vec<String> {
+        let options = KestrelOptions {
+            endpoints: endpoints_in_code.iter().map(|url| Endpoint::url(url).unwrap()).collect(),
+            ..KestrelOptions::default()
+        };
+        let urls = Address::parse_list(urls).unwrap();
+        let chosen = endpoints(&options, urls, prefer, &mut Inherited::default()).unwrap();
+        chosen.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn endpoints_win_over_urls_unless_the_urls_are_preferred() {
+        assert_eq!(plan(&["http://a:1"], "http://b:2", false), ["http://a:1"]);
+        assert_eq!(plan(&["http://a:1"], "http://b:2", true), ["http://b:2"]);
+        assert_eq!(plan(&["http://a:1"], "", true), ["http://a:1"]);
+        assert_eq!(plan(&[], "http://b:2;http://c:3", false), ["http://b:2", "http://c:3"]);
+        assert_eq!(plan(&[], "", false), ["http://localhost:5000"]);
+    }
+
+    #[test]
+    fn https_without_a_certificate_is_refused_with_what_to_do() {
+        let urls = Address::parse_list("https://a:1").unwrap();
+        let error =
+            endpoints(&KestrelOptions::default(), urls, false, &mut Inherited::default()).unwrap_err();
+        assert!(error.is_configuration());
+        assert!(
+            error.to_string().contains("https://a:1")
+                && error.to_string().contains("Kestrel:Certificates:Default")
+        );
+    }
+}

@@ -1,0 +1,330 @@
+//! From hyper's request to the app's.
+
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Context;
+
+use atomic_waker::AtomicWaker;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::ext::Protocol;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use server_abstractions::{
+    App, Body, FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature,
+    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpRequestBodyDetectionFeature,
+    HttpRequestIdentifierFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
+    HttpResponseTrailersFeature, HttpUpgradeFeature, Io, TooLate, Upgrade, UpgradeError,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{Accepted, Activity, Signals};
+use crate::request_body::RequestBody;
+use crate::response::Respond;
+
+pub(crate) mod validation;
+
+/// What the requests of one connection have in common.
+pub(crate) struct ConnectionContext {
+    /// The features as the connection layers left them.
+    pub(crate) features: FeatureCollection,
+    pub(crate) accepted: Arc<Accepted>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) is_http1: bool,
+    pub(crate) add_server_header: bool,
+    pub(crate) max_request_body_size: Option<u64>,
+}
+
+/// The service that the HTTP engines call.
+pub(crate) struct RequestService {
+    app: App,
+    context: Arc<ConnectionContext>,
+}
+
+impl RequestService {
+    pub(crate) fn new(app: App, context: Arc<ConnectionContext>) -> Self {
+        Self { app, context }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for RequestService {
+    type Response = http::Response<crate::response::ResponseBody>;
+    type Error = server_abstractions::BoxError;
+    type Future = Respond;
+
+    fn call(&self, request: Request<Incoming>) -> Respond {
+        let state = Arc::new(RequestState::new(&self.context, &request));
+        if let Err(refusal) = validation::check(&request) {
+            return Respond::refuse(state, refusal);
+        }
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(FeatureCollection::from_source(state.clone()));
+        let body = if state.can_have_body {
+            Body::new(RequestBody::new(body, Arc::clone(&state)))
+        } else {
+            Body::empty()
+        };
+        Respond::handle(state, self.app.handle(Request::from_parts(parts, body)))
+    }
+}
+
+/// The state of one request: all of its features in one allocation.
+pub(crate) struct RequestState {
+    pub(crate) context: Arc<ConnectionContext>,
+    ordinal: u32,
+    pub(crate) is_head: bool,
+    pub(crate) is_connect: bool,
+    can_have_body: bool,
+    /// The limit of the body in bytes; [`UNLIMITED`] is none.
+    max_body_size: AtomicU64,
+    is_body_read: AtomicBool,
+    is_body_ended: AtomicBool,
+    /// The status for a body that broke a limit or its framing; 0 is none.
+    body_failure: AtomicU16,
+    /// What the request was aborted with, plus one; 0 is not at all.
+    abort_code: AtomicU64,
+    /// The task of an HTTP/2 stream, to be woken by an abort.
+    stream: AtomicWaker,
+    aborted: OnceLock<CancellationToken>,
+    rare: OnceLock<Box<Rare>>,
+}
+
+/// What few requests have.
+#[derive(Default)]
+struct Rare {
+    upgrade: Mutex<Option<OnUpgrade>>,
+    is_upgradable: bool,
+    protocol: Option<Protocol>,
+    request_trailers: Mutex<Option<HeaderMap>>,
+    response_trailers: Mutex<ResponseTrailers>,
+}
+
+#[derive(Default)]
+struct ResponseTrailers {
+    fields: HeaderMap,
+    is_sent: bool,
+}
+
+const UNLIMITED: u64 = u64::MAX;
+
+impl RequestState {
+    fn new(context: &Arc<ConnectionContext>, request: &Request<Incoming>) -> Self {
+        let is_connect = *request.method() == Method::CONNECT;
+        let can_have_body = !is_connect && !hyper::body::Body::is_end_stream(request.body());
+        let rare = OnceLock::new();
+        if let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
+            // The cell was made a line ago, so it is empty.
+            let _ = rare.set(Box::new(Rare {
+                upgrade: Mutex::new(Some(upgrade.clone())),
+                is_upgradable: !can_have_body,
+                protocol: request.extensions().get::<Protocol>().cloned(),
+                ..Rare::default()
+            }));
+        }
+        Self {
+            ordinal: context.activity.request_begins(),
+            context: Arc::clone(context),
+            is_head: *request.method() == Method::HEAD,
+            is_connect,
+            can_have_body,
+            max_body_size: AtomicU64::new(context.max_request_body_size.unwrap_or(UNLIMITED)),
+            is_body_read: AtomicBool::new(false),
+            is_body_ended: AtomicBool::new(!can_have_body),
+            body_failure: AtomicU16::new(0),
+            abort_code: AtomicU64::new(0),
+            stream: AtomicWaker::new(),
+            aborted: OnceLock::new(),
+            rare,
+        }
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// Reading the body begins: its limit is fixed.
+    pub(crate) fn begin_body(&self) -> u64 {
+        self.is_body_read.store(true, Ordering::Relaxed);
+        self.max_body_size.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn end_body(&self, trailers: Option<&HeaderMap>) {
+        if let Some(trailers) = trailers {
+            *lock(&self.rare().request_trailers) = Some(trailers.clone());
+        }
+        self.is_body_ended.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn fail_body(&self, status: StatusCode) {
+        self.body_failure.store(status.as_u16(), Ordering::Relaxed);
+    }
+
+    /// The status that a broken body asks for.
+    pub(crate) fn body_failure(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.body_failure.load(Ordering::Relaxed)).ok()
+    }
+
+    /// The response's trailers, once; nobody can add to them afterwards.
+    pub(crate) fn take_response_trailers(&self) -> Option<HeaderMap> {
+        let mut trailers = lock(&self.rare.get()?.response_trailers);
+        trailers.is_sent = true;
+        (!trailers.fields.is_empty()).then(|| std::mem::take(&mut trailers.fields))
+    }
+
+    /// Whether trailers are waiting to be sent.
+    pub(crate) fn has_response_trailers(&self) -> bool {
+        self.rare.get().is_some_and(|rare| !lock(&rare.response_trailers).fields.is_empty())
+    }
+
+    /// What the request was aborted with; on HTTP/2 the task is woken when it is.
+    pub(crate) fn poll_abort(&self, cx: &Context<'_>) -> Option<h2::Reason> {
+        if !self.context.is_http1 {
+            self.stream.register(cx.waker());
+        }
+        match self.abort_code.load(Ordering::Acquire) {
+            0 => None,
+            code => Some(h2::Reason::from(u32::try_from(code - 1).unwrap_or(u32::MAX))),
+        }
+    }
+
+    /// The request was given up before its response was complete.
+    pub(crate) fn fire_aborted(&self) {
+        // Whoever asks for the token later gets one that has fired.
+        self.aborted.get_or_init(CancellationToken::new).cancel();
+    }
+
+    fn abort_with(&self, reason: h2::Reason) {
+        self.abort_code.store(u64::from(u32::from(reason)) + 1, Ordering::Release);
+        self.stream.wake();
+        if self.context.is_http1 {
+            self.context.accepted.signals.send(Signals::KILL);
+        }
+    }
+
+    fn take_upgrade(&self) -> Result<Upgrade, UpgradeError> {
+        let rare = self.rare.get().ok_or(UpgradeError::NotUpgradable)?;
+        let upgrade = lock(&rare.upgrade).take().ok_or(UpgradeError::AlreadyTaken)?;
+        Ok(Box::pin(async move {
+            let upgraded = upgrade.await.map_err(std::io::Error::other)?;
+            Ok(Box::new(TokioIo::new(upgraded)) as Box<dyn Io>)
+        }))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FeatureSource for RequestState {
+    fn find(self: Arc<Self>, query: &mut FeatureQuery<'_>) {
+        let is_http1 = self.context.is_http1;
+        let may_be_upgraded = self.rare.get().is_some_and(|rare| rare.is_upgradable);
+        let is_extended_connect = self.is_extended_connect();
+        query
+            .offer::<dyn HttpRequestLifetimeFeature>(|| self.clone())
+            .offer::<dyn HttpRequestIdentifierFeature>(|| self.clone())
+            .offer::<dyn HttpMaxRequestBodySizeFeature>(|| self.clone())
+            .offer::<dyn HttpRequestBodyDetectionFeature>(|| self.clone())
+            .offer::<dyn HttpRequestTrailersFeature>(|| self.clone())
+            .offer_if::<dyn HttpUpgradeFeature>(|| (is_http1 && may_be_upgraded).then(|| self.clone() as _))
+            .offer_if::<dyn HttpExtendedConnectFeature>(|| is_extended_connect.then(|| self.clone() as _))
+            .offer_if::<dyn HttpResponseTrailersFeature>(|| (!is_http1).then(|| self.clone() as _))
+            .offer_if::<dyn HttpResetFeature>(|| (!is_http1).then(|| self.clone() as _))
+            .otherwise(&self.context.features);
+    }
+}
+
+impl HttpRequestLifetimeFeature for RequestState {
+    fn aborted(&self) -> CancellationToken {
+        self.aborted.get_or_init(CancellationToken::new).clone()
+    }
+
+    fn abort(&self) {
+        self.abort_with(h2::Reason::INTERNAL_ERROR);
+    }
+}
+
+impl HttpResetFeature for RequestState {
+    fn reset(&self, error_code: u32) {
+        self.abort_with(h2::Reason::from(error_code));
+    }
+}
+
+impl HttpRequestIdentifierFeature for RequestState {
+    fn trace_identifier(&self) -> String {
+        format!("{}:{:08X}", self.context.accepted.connection_id(), self.ordinal)
+    }
+}
+
+impl HttpMaxRequestBodySizeFeature for RequestState {
+    fn is_read_only(&self) -> bool {
+        self.is_body_read.load(Ordering::Relaxed)
+            || self.rare.get().is_some_and(|rare| lock(&rare.upgrade).is_none() && rare.is_upgradable)
+    }
+
+    fn max_request_body_size(&self) -> Option<u64> {
+        Some(self.max_body_size.load(Ordering::Relaxed)).filter(|limit| *limit != UNLIMITED)
+    }
+
+    fn set_max_request_body_size(&self, limit: Option<u64>) -> Result<(), TooLate> {
+        if self.is_read_only() {
+            return Err(TooLate);
+        }
+        self.max_body_size.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl HttpRequestBodyDetectionFeature for RequestState {
+    fn can_have_body(&self) -> bool {
+        self.can_have_body
+    }
+}
+
+impl HttpRequestTrailersFeature for RequestState {
+    fn available(&self) -> bool {
+        self.is_body_ended.load(Ordering::Acquire)
+    }
+
+    fn trailers(&self) -> Option<HeaderMap> {
+        if !self.available() {
+            return None;
+        }
+        Some(self.rare.get().and_then(|rare| lock(&rare.request_trailers).clone()).unwrap_or_default())
+    }
+}
+
+impl HttpResponseTrailersFeature for RequestState {
+    fn append(&self, name: HeaderName, value: HeaderValue) -> Result<(), TooLate> {
+        let mut trailers = lock(&self.rare().response_trailers);
+        if trailers.is_sent {
+            return Err(TooLate);
+        }
+        trailers.fields.append(name, value);
+        Ok(())
+    }
+}
+
+impl HttpUpgradeFeature for RequestState {
+    fn is_upgradable_request(&self) -> bool {
+        self.context.is_http1 && self.rare.get().is_some_and(|rare| rare.is_upgradable)
+    }
+
+    fn upgrade(&self) -> Result<Upgrade, UpgradeError> {
+        if self.is_upgradable_request() { self.take_upgrade() } else { Err(UpgradeError::NotUpgradable) }
+    }
+}
+
+impl HttpExtendedConnectFeature for RequestState {
+    fn is_extended_connect(&self) -> bool {
+        !self.context.is_http1 && self.rare.get().is_some_and(|rare| rare.protocol.is_some())
+    }
+
+    fn protocol(&self) -> Option<&str> {
+        self.rare.get()?.protocol.as_ref().map(Protocol::as_str)
+    }
+
+    fn accept(&self) -> Result<Upgrade, UpgradeError> {
+        if self.is_extended_connect() { self.take_upgrade() } else { Err(UpgradeError::NotUpgradable) }
+    }
+}

@@ -1,0 +1,111 @@
+//! The request's body under its limit.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Full, Limited};
+use hyper::body::Incoming;
+use server_abstractions::BoxError;
+
+use crate::request::RequestState;
+
+/// Reads hyper's body, counts it against the limit, and tells the request's state how it ended.
+pub(crate) struct RequestBody {
+    incoming: Incoming,
+    state: Arc<RequestState>,
+    progress: Progress,
+}
+
+enum Progress {
+    Unread,
+    Reading { remaining: u64 },
+    Failed,
+}
+
+impl RequestBody {
+    pub(crate) fn new(incoming: Incoming, state: Arc<RequestState>) -> Self {
+        Self { incoming, state, progress: Progress::Unread }
+    }
+
+    fn too_large(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.progress = Progress::Failed;
+        self.state.fail_body(StatusCode::PAYLOAD_TOO_LARGE);
+        Poll::Ready(Some(Err(length_limit_error())))
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        let remaining = match this.progress {
+            Progress::Failed => return Poll::Ready(None),
+            Progress::Reading { remaining } => remaining,
+            Progress::Unread => {
+                let limit = this.state.begin_body();
+                // Before hyper is polled: a client that waits for 100-continue is refused at once.
+                if this.incoming.size_hint().lower() > limit {
+                    return this.too_large();
+                }
+                limit
+            }
+        };
+        this.progress = Progress::Reading { remaining };
+        match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    let Some(left) = remaining.checked_sub(data.len() as u64) else {
+                        return this.too_large();
+                    };
+                    this.progress = Progress::Reading { remaining: left };
+                    if this.incoming.is_end_stream() {
+                        this.state.end_body(None);
+                    }
+                } else {
+                    this.state.end_body(frame.trailers_ref());
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.progress = Progress::Failed;
+                this.state.fail_body(StatusCode::BAD_REQUEST);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                this.state.end_body(None);
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.progress, Progress::Failed) || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.progress {
+            Progress::Failed => SizeHint::with_exact(0),
+            _ => self.incoming.size_hint(),
+        }
+    }
+}
+
+/// The error type that axum and others know as "too large". Only its own crate can make one, by way of a body that
+/// is.
+fn length_limit_error() -> BoxError {
+    let mut body = Limited::new(Full::new(Bytes::from_static(b"!")), 0);
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    match Pin::new(&mut body).poll_frame(&mut cx) {
+        Poll::Ready(Some(Err(error))) => error,
+        _ => "length limit exceeded".into(),
+    }
+}

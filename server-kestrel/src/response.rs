@@ -1,0 +1,209 @@
+//! From the app's response to hyper's.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, SERVER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body::{Body as _, Frame, SizeHint};
+use server_abstractions::{Body, BoxError, BoxFuture};
+
+use crate::request::RequestState;
+use crate::request::validation::Refusal;
+
+/// The future of one request: the app's, and the watch over it. Dropping it, or the body that comes of it, before
+/// the end means that the client has gone: the request is aborted.
+pub(crate) struct Respond {
+    work: Work,
+    request: Option<UnderWay>,
+}
+
+enum Work {
+    Handle(BoxFuture<'static, Response<Body>>),
+    Refuse(Refusal),
+}
+
+/// A request that has not been answered to the end.
+struct UnderWay {
+    state: Arc<RequestState>,
+    is_complete: bool,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.state.fire_aborted();
+        }
+        self.state.context.activity.request_ends();
+    }
+}
+
+impl Respond {
+    pub(crate) fn handle(state: Arc<RequestState>, app: BoxFuture<'static, Response<Body>>) -> Self {
+        Self { work: Work::Handle(app), request: Some(UnderWay { state, is_complete: false }) }
+    }
+
+    pub(crate) fn refuse(state: Arc<RequestState>, refusal: Refusal) -> Self {
+        Self { work: Work::Refuse(refusal), request: Some(UnderWay { state, is_complete: false }) }
+    }
+}
+
+impl Future for Respond {
+    type Output = Result<Response<ResponseBody>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(request) = &this.request else { return Poll::Ready(Err("polled after completion".into())) };
+        let response = match &mut this.work {
+            Work::Refuse(refusal) => Poll::Ready(refuse(refusal)),
+            Work::Handle(app) => app.as_mut().poll(cx),
+        };
+        if let Some(reason) = request.state.poll_abort(cx) {
+            return Poll::Ready(Err(aborted(reason)));
+        }
+        let mut response = ready!(response);
+        let Some(request) = this.request.take() else { return Poll::Pending };
+        finish_head(&mut response, &request.state);
+        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, request))))
+    }
+}
+
+/// An error that makes HTTP/1.1 close the connection and HTTP/2 reset the stream with this code.
+fn aborted(reason: h2::Reason) -> BoxError {
+    h2::Error::from(reason).into()
+}
+
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    tracing::debug!(status = refusal.status.as_u16(), reason = refusal.reason, "a bad request was refused");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = refusal.status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if let Some(allow) = refusal.allow {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+fn finish_head(response: &mut Response<Body>, state: &RequestState) {
+    let context = &state.context;
+    if let Some(status) = state.body_failure() {
+        if response.status().is_client_error() || response.status().is_server_error() {
+            *response = Response::new(Body::empty());
+            *response.status_mut() = status;
+        }
+        if context.is_http1 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    if context.add_server_header && !response.headers().contains_key(SERVER) {
+        response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
+    }
+    if context.is_http1 {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            || state.is_connect && response.status().is_success()
+        {
+            context.activity.upgraded();
+        }
+        return;
+    }
+    if state.is_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+        drop_body(response, state.is_head);
+    }
+}
+
+/// HTTP/2 leaves it to us to send no body where there must be none (RFC 9110, sections 9.3.2 and 15).
+fn drop_body(response: &mut Response<Body>, is_head: bool) {
+    let length = std::mem::take(response.body_mut()).size_hint().exact();
+    if let Some(length) = length.filter(|length| is_head && *length > 0)
+        && !response.headers().contains_key(CONTENT_LENGTH)
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// The largest piece that is handed to HTTP/2 at once. What is handed over no longer counts as under way, so it must
+/// be little beside what a stop would wait for.
+const HTTP2_PIECE: usize = 16 * 1024;
+
+/// The app's body on its way out.
+pub(crate) struct ResponseBody {
+    body: Body,
+    /// The rest of a piece that was too large for HTTP/2.
+    rest: Bytes,
+    request: UnderWay,
+}
+
+impl ResponseBody {
+    fn new(body: Body, mut request: UnderWay) -> Self {
+        // hyper drops the body of an answer to HEAD unread, which is no abort.
+        request.is_complete = request.state.is_head;
+        Self { body, rest: Bytes::new(), request }
+    }
+
+    fn piece(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.rest = data;
+        let piece = if self.request.state.context.is_http1 || self.rest.len() <= HTTP2_PIECE {
+            std::mem::take(&mut self.rest)
+        } else {
+            self.rest.split_to(HTTP2_PIECE)
+        };
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    /// The body has ended; trailers of the feature come last.
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.request.is_complete = true;
+        let trailers = match (trailers, self.request.state.take_response_trailers()) {
+            (Some(mut own), Some(added)) => {
+                own.extend(added);
+                Some(own)
+            }
+            (own, added) => own.or(added),
+        };
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(reason) = this.request.state.poll_abort(cx) {
+            return Poll::Ready(Some(Err(aborted(reason))));
+        }
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            return this.piece(rest);
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            None => return this.end(None),
+            Some(frame) => frame?,
+        };
+        match frame.into_data() {
+            Ok(data) => this.piece(data),
+            Err(frame) => this.end(frame.into_trailers().ok()),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream() && !self.request.state.has_response_trailers()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // hyper asks for no further frame once the body says that it has ended.
+        self.request.is_complete |= self.is_end_stream();
+    }
+}

@@ -1,0 +1,227 @@
+//! The server: starts the endpoints, follows its options, and brings everything to an end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use server_abstractions::{
+    App, BoxFuture, FeatureCollection, Lifetime, LifetimeGuard, Running, Server, ServerAddresses,
+    ServerAddressesFeature, StartError,
+};
+use tokio::sync::watch;
+
+use crate::inherited::Inherited;
+use crate::threads::Workers;
+use crate::{Endpoint, KestrelOptions, plan};
+
+mod listening;
+
+use listening::{Listening, Retired};
+
+/// How long connections of an endpoint that was changed or removed may go on.
+const RELOAD_GRACE: Duration = Duration::from_secs(5);
+
+/// How long the end waits for tasks that were aborted.
+const ABORT_GRACE: Duration = Duration::from_secs(1);
+
+/// The web server. See the [crate](crate) for an example.
+#[doc(alias = "KestrelServer")]
+#[derive(Debug)]
+pub struct Kestrel {
+    options: watch::Receiver<KestrelOptions>,
+    features: FeatureCollection,
+    addresses: Arc<ServerAddresses>,
+}
+
+impl Kestrel {
+    /// A server with fixed options.
+    pub fn new(options: KestrelOptions) -> Self {
+        Self::reloading(watch::channel(options).1)
+    }
+
+    /// A server that follows its options while it runs.
+    ///
+    /// An endpoint that is new is listened on, one that is gone is closed, one that is served in another way keeps
+    /// its socket: its old connections are told to close and may go on for five seconds. What cannot be listened on
+    /// is reported by an event; everything else goes on. `threads` is read once, at the start, and so are the host's
+    /// addresses.
+    pub fn reloading(options: watch::Receiver<KestrelOptions>) -> Self {
+        let addresses = Arc::new(ServerAddresses::new());
+        let mut features = FeatureCollection::new();
+        features.set::<dyn ServerAddressesFeature>(addresses.clone());
+        Self { options, features, addresses }
+    }
+}
+
+impl Server for Kestrel {
+    fn features(&self) -> &FeatureCollection {
+        &self.features
+    }
+
+    fn start(self: Box<Self>, app: App) -> BoxFuture<'static, Result<Running, StartError>> {
+        Box::pin(async move {
+            let Self { mut options, features, addresses } = *self;
+            let initial = options.borrow_and_update().clone();
+            let prefer_urls = addresses.prefer_hosting_urls();
+            let urls = addresses.begin_start();
+            let mut inherited =
+                if initial.inherit_listeners { Inherited::from_environment() } else { Inherited::default() };
+            let endpoints = plan::endpoints(&initial, urls.clone(), prefer_urls, &mut inherited)?;
+            let workers = Workers::start(initial.threads)?;
+            let context = ServeContext { app, features: features.clone() };
+            let listening = start_all(&endpoints, &initial, &context, &workers, &mut inherited)?;
+            addresses.set_bound(listening.iter().map(|endpoint| endpoint.address().clone()).collect());
+
+            let (lifetime, guard) = Lifetime::new();
+            let supervisor =
+                Supervisor { listening, retired: Vec::new(), workers, context, addresses, urls, prefer_urls };
+            tokio::spawn(supervisor.run(options, lifetime.clone(), guard));
+            let completed = lifetime.completed();
+            Ok(Running::new(features, lifetime, async move {
+                completed.await;
+                Ok(())
+            }))
+        })
+    }
+}
+
+/// What every endpoint serves with.
+pub(crate) struct ServeContext {
+    pub(crate) app: App,
+    pub(crate) features: FeatureCollection,
+}
+
+/// All endpoints, or none: those started before one that fails are dropped with the error.
+fn start_all(
+    endpoints: &[Endpoint],
+    options: &KestrelOptions,
+    context: &ServeContext,
+    workers: &Workers,
+    inherited: &mut Inherited,
+) -> Result<Vec<Listening>, StartError> {
+    let mut prepared = Vec::with_capacity(endpoints.len());
+    for endpoint in endpoints {
+        prepared.push(listening::prepare(endpoint, options, context, inherited)?);
+    }
+    inherited.expect_none_left()?;
+    let mut listening = Vec::with_capacity(prepared.len());
+    for endpoint in prepared {
+        match endpoint.listen(workers) {
+            Ok(endpoint) => listening.push(endpoint),
+            Err(error) => {
+                listening.into_iter().map(Listening::retire).for_each(|started| started.abort());
+                return Err(error);
+            }
+        }
+    }
+    Ok(listening)
+}
+
+/// Owns the endpoints of a running server.
+struct Supervisor {
+    listening: Vec<Listening>,
+    /// Connections of endpoints that have been changed or removed.
+    retired: Vec<Retired>,
+    workers: Workers,
+    context: ServeContext,
+    addresses: Arc<ServerAddresses>,
+    urls: Vec<server_abstractions::Address>,
+    prefer_urls: bool,
+}
+
+impl Supervisor {
+    async fn run(
+        mut self,
+        mut options: watch::Receiver<KestrelOptions>,
+        lifetime: Lifetime,
+        guard: LifetimeGuard,
+    ) {
+        let mut draining = std::pin::pin!(lifetime.draining());
+        let mut can_change = true;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut draining => break,
+                changed = options.changed(), if can_change => match changed {
+                    Ok(()) => {
+                        let options = options.borrow_and_update().clone();
+                        self.reload(&options);
+                    }
+                    Err(_) => can_change = false,
+                },
+            }
+        }
+        self.stop(&lifetime).await;
+        drop(guard);
+    }
+
+    /// Goes over to new options; what fails leaves the rest as it is.
+    fn reload(&mut self, options: &KestrelOptions) {
+        let mut none = Inherited::default();
+        let endpoints = match plan::endpoints(options, self.urls.clone(), self.prefer_urls, &mut none) {
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the new options are refused; the old ones stay in force"
+                );
+                return;
+            }
+        };
+        self.retired.retain(|retired| !retired.is_over());
+        let mut old = std::mem::take(&mut self.listening);
+        let mut missing = Vec::new();
+        for endpoint in &endpoints {
+            match old.iter().position(|listening| listening.endpoint().same_socket(endpoint)) {
+                Some(index) => {
+                    let mut listening = old.remove(index);
+                    match listening.change(endpoint, options, &self.context) {
+                        Ok(retired) => self.retired.extend(retired),
+                        Err(error) => {
+                            tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the endpoint cannot be changed and goes on as it was");
+                        }
+                    }
+                    self.listening.push(listening);
+                }
+                None => missing.push(endpoint),
+            }
+        }
+        // Those that are gone are closed before new ones are bound, which may want their address.
+        self.retired.extend(old.into_iter().map(Listening::close));
+        for endpoint in missing {
+            let listening = listening::prepare(endpoint, options, &self.context, &mut none)
+                .and_then(|prepared| prepared.listen(&self.workers));
+            match listening {
+                Ok(listening) => {
+                    tracing::info!(address = %listening.address(), "now listening");
+                    self.listening.push(listening);
+                }
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the new endpoint cannot be listened on");
+                }
+            }
+        }
+        self.addresses.set_bound(self.listening.iter().map(|endpoint| endpoint.address().clone()).collect());
+    }
+
+    /// Drains everything; once the lifetime aborts, what is left has a second to go.
+    async fn stop(mut self, lifetime: &Lifetime) {
+        self.retired.extend(self.listening.into_iter().map(Listening::retire));
+        let retired = &self.retired;
+        let all_over = async {
+            for retired in retired {
+                retired.over().await;
+            }
+        };
+        let mut all_over = std::pin::pin!(all_over);
+        tokio::select! {
+            () = &mut all_over => return,
+            () = lifetime.aborting() => {}
+        }
+        retired.iter().for_each(Retired::abort);
+        if tokio::time::timeout(ABORT_GRACE, all_over).await.is_err() {
+            tracing::warn!(
+                "some connections did not end within a second of being aborted; a handler may block its thread"
+            );
+        }
+    }
+}

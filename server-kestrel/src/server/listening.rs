@@ -1,0 +1,231 @@
+//! One endpoint that is listened on, and what is left of one that no longer is.
+
+use std::io;
+use std::sync::Arc;
+
+use server_abstractions::{Address, BoxConnectionService, Lifetime, LifetimeGuard, StartError};
+use tokio::sync::watch;
+use tower_layer::Layer;
+
+use super::{RELOAD_GRACE, ServeContext};
+use crate::accept::{Serving, accept_loop};
+use crate::bind::{Bound, bind};
+use crate::connection::EndpointInfo;
+use crate::inherited::Inherited;
+use crate::protocol::{HttpServer, HttpServerOptions};
+use crate::threads::Workers;
+use crate::{Endpoint, KestrelOptions, Limits, TlsLayer};
+
+/// An endpoint that is bound but does not accept yet.
+pub(super) struct Prepared {
+    endpoint: Endpoint,
+    bound: Bound,
+    serving: Serving,
+    served_as: ServedAs,
+    connections: LifetimeGuard,
+}
+
+/// The options beside the endpoint that its connections are served with.
+#[derive(Clone, PartialEq)]
+struct ServedAs {
+    limits: Limits,
+    add_server_header: bool,
+}
+
+/// An endpoint that is listened on.
+pub(super) struct Listening {
+    endpoint: Endpoint,
+    address: Address,
+    served_as: ServedAs,
+    serving: watch::Sender<Serving>,
+    /// The lifetime of the accept loops.
+    loops: Lifetime,
+    /// Keeps the lifetime of the connections open as long as there may be new ones.
+    connections: LifetimeGuard,
+}
+
+/// Accept loops and connections that are on their way out.
+pub(super) struct Retired {
+    lifetimes: Vec<Lifetime>,
+}
+
+/// Reads the certificate, builds the pipeline and binds: everything that can fail.
+pub(super) fn prepare(
+    endpoint: &Endpoint,
+    options: &KestrelOptions,
+    context: &ServeContext,
+    inherited: &mut Inherited,
+) -> Result<Prepared, StartError> {
+    let pipeline = pipeline(endpoint, options, context)?;
+    let bound = bind(endpoint, inherited)?;
+    let (lifetime, connections) = Lifetime::new();
+    let serving = Serving { service: pipeline, info: info(endpoint, &bound.address, context), lifetime };
+    let served_as = ServedAs::of(options);
+    Ok(Prepared { endpoint: endpoint.clone(), bound, serving, served_as, connections })
+}
+
+fn info(endpoint: &Endpoint, address: &Address, context: &ServeContext) -> Arc<EndpointInfo> {
+    Arc::new(EndpointInfo {
+        name: endpoint.name.clone(),
+        address: address.clone(),
+        server_features: context.features.clone(),
+    })
+}
+
+/// TLS -> the endpoint's own layers -> HTTP.
+fn pipeline(
+    endpoint: &Endpoint,
+    options: &KestrelOptions,
+    context: &ServeContext,
+) -> Result<BoxConnectionService, StartError> {
+    let http = BoxConnectionService::new(HttpServer::new(HttpServerOptions {
+        app: context.app.clone(),
+        protocols: endpoint.protocols,
+        limits: options.limits.clone(),
+        add_server_header: options.add_server_header,
+    }));
+    let inner = endpoint.layers.iter().rev().fold(http, |inner, layer| layer.apply(inner));
+    match &endpoint.https {
+        None => Ok(inner),
+        Some(https) => Ok(BoxConnectionService::new(TlsLayer::new(https, endpoint.protocols)?.layer(inner))),
+    }
+}
+
+impl ServedAs {
+    fn of(options: &KestrelOptions) -> Self {
+        Self { limits: options.limits.clone(), add_server_header: options.add_server_header }
+    }
+}
+
+impl Prepared {
+    /// Starts the accept loops: one per worker and socket.
+    pub(super) fn listen(self, workers: &Workers) -> Result<Listening, StartError> {
+        let Self { endpoint, mut bound, serving, served_as, connections } = self;
+        let (serving, watched) = watch::channel(serving);
+        let (loops, guard) = Lifetime::new();
+        let address = bound.address.clone();
+        if let Err(error) = start_loops(&mut bound, workers, &watched, &loops) {
+            loops.abort();
+            return Err(StartError::new(format!("cannot accept on {address}")).with_source(error));
+        }
+        keep_until_closed(bound, &loops);
+        drop(guard);
+        Ok(Listening { endpoint, address, served_as, serving, loops, connections })
+    }
+}
+
+fn start_loops(
+    bound: &mut Bound,
+    workers: &Workers,
+    serving: &watch::Receiver<Serving>,
+    loops: &Lifetime,
+) -> io::Result<()> {
+    for socket in &mut bound.sockets {
+        let count = if socket.is_shareable() { workers.handles().len() } else { 1 };
+        for worker in &workers.handles()[..count] {
+            let _entered = worker.enter();
+            if let Some(listener) = socket.listener(&bound.address)? {
+                worker.spawn(accept_loop(listener, serving.clone(), loops.clone(), loops.guard()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The first descriptor of each socket, with the duty to remove a socket file, lives as long as the loops listen.
+fn keep_until_closed(bound: Bound, loops: &Lifetime) {
+    let draining = loops.draining();
+    let guard = loops.guard();
+    tokio::spawn(async move {
+        draining.await;
+        drop(bound);
+        drop(guard);
+    });
+}
+
+impl Listening {
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Serves new connections in another way; returns the old connections, unless nothing has changed.
+    pub(super) fn change(
+        &mut self,
+        endpoint: &Endpoint,
+        options: &KestrelOptions,
+        context: &ServeContext,
+    ) -> Result<Option<Retired>, StartError> {
+        let served_as = ServedAs::of(options);
+        if self.endpoint == *endpoint && self.served_as == served_as {
+            return Ok(None);
+        }
+        let service = pipeline(endpoint, options, context)?;
+        self.address = Address::new(endpoint.https.is_some(), self.address.target().clone());
+        let (lifetime, connections) = Lifetime::new();
+        let old = self.serving.send_replace(Serving {
+            service,
+            info: info(endpoint, &self.address, context),
+            lifetime,
+        });
+        drop(std::mem::replace(&mut self.connections, connections));
+        self.endpoint = endpoint.clone();
+        self.served_as = served_as;
+        let retired = Retired { lifetimes: vec![old.lifetime] };
+        retired.drain();
+        retired.abort_after_grace();
+        Ok(Some(retired))
+    }
+
+    /// Stops listening. The connections drain; what the loops still take from the queue belongs to them.
+    pub(super) fn retire(self) -> Retired {
+        let retired = Retired { lifetimes: vec![self.loops.clone(), self.serving.borrow().lifetime.clone()] };
+        retired.drain();
+        tokio::spawn(async move {
+            self.loops.completed().await;
+            drop(self.connections);
+        });
+        retired
+    }
+
+    /// As [`retire`](Self::retire), with the grace of a reload.
+    pub(super) fn close(self) -> Retired {
+        let retired = self.retire();
+        retired.abort_after_grace();
+        retired
+    }
+}
+
+impl Retired {
+    pub(super) fn drain(&self) {
+        self.lifetimes.iter().for_each(Lifetime::drain);
+    }
+
+    pub(super) fn abort(&self) {
+        self.lifetimes.iter().for_each(Lifetime::abort);
+    }
+
+    fn abort_after_grace(&self) {
+        for lifetime in self.lifetimes.clone() {
+            tokio::spawn(async move {
+                if tokio::time::timeout(RELOAD_GRACE, lifetime.completed()).await.is_err() {
+                    lifetime.abort();
+                }
+            });
+        }
+    }
+
+    /// Resolves when nothing is left.
+    pub(super) async fn over(&self) {
+        for lifetime in &self.lifetimes {
+            lifetime.completed().await;
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.lifetimes.iter().all(Lifetime::is_completed)
+    }
+}
