@@ -1,1 +1,78 @@
-//! Placeholder.
+//! Hosts a web application: configuration, lifetime, launch profiles, the pipeline and the test server.
+//!
+//! ```no_run
+//! use hosting::{Body, Request, Response, WebApplication};
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), hosting::Error> {
+//!     let hello = async |_: Request<Body>| Response::new(Body::from("Hello, World!"));
+//!     WebApplication::builder().build(hello)?.run().await
+//! }
+//! ```
+//!
+//! Any tower service stands in the place of `hello`: an `axum::Router`, the `Routes` of tonic, a
+//! `tower::ServiceBuilder` stack. What the application listens on comes from its configuration: `--urls`,
+//! `ASPNETCORE_URLS`, `appsettings.json`, a launch profile.
+//!
+//! | to | see |
+//! |---|---|
+//! | host an application with everything | [`WebApplication`] |
+//! | replace `axum::serve` in one line | [`serve`] |
+//! | host an application on a server of your own | [`Host`] |
+//! | put layers and branches before a service | [`ApplicationBuilder`] |
+//! | read options | [`Configuration`] |
+//! | run work beside the server | [`HostedService`] |
+//! | test an application without a port | [`TestServer`] |
+
+mod application_builder;
+mod configuration;
+#[cfg(feature = "kestrel")]
+mod connect_info;
+#[cfg(feature = "kestrel")]
+mod dev_certificate;
+mod environment;
+mod error;
+mod host;
+#[cfg(feature = "kestrel")]
+mod kestrel_section;
+mod launch_settings;
+mod lifetime;
+mod logging;
+#[cfg(feature = "kestrel")]
+mod serve;
+mod service;
+mod signals;
+mod startup;
+#[cfg(feature = "kestrel")]
+mod test_server;
+mod urls;
+#[cfg(feature = "kestrel")]
+mod web_application;
+
+pub use application_builder::ApplicationBuilder;
+pub use configuration::{
+    Configuration, ConfigurationBuilder, ConfigurationError, ConfigurationSection,
+    duration as configuration_duration,
+};
+pub use environment::HostEnvironment;
+pub use error::Error;
+pub use host::{Host, HostOptions, RunningHost};
+pub use http::{self, HeaderValue, Request, Response, StatusCode};
+pub use launch_settings::{
+    AncmHostingModel, ExecutableLaunch, IisBinding, IisSettings, LaunchProfile, LaunchSettings,
+    LaunchSettingsError, SelectedProfile,
+};
+pub use lifetime::ApplicationLifetime;
+#[cfg(feature = "kestrel")]
+pub use serve::{IntoEndpoint, Serve, serve};
+pub use server_abstractions::{
+    self, App, Body, BoxError, BoxFuture, HttpContext, IntoService, RequestFeatures,
+};
+#[cfg(feature = "kestrel")]
+pub use server_kestrel::{self, Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
+pub use service::{BackgroundService, HostedService, background};
+#[cfg(feature = "kestrel")]
+pub use test_server::{TestClient, TestServer};
+pub use tokio_util::sync::CancellationToken;
+#[cfg(feature = "kestrel")]
+pub use web_application::{WebApplication, WebApplicationBuilder, WebApplicationOptions};

@@ -94,7 +94,7 @@ impl fmt::Debug for AppFuture {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a tower service nor a closure that answers requests",
     note = "a service needs `Service<Request<Body>, Response = Response<_>, Error = Infallible> + Clone + Send + Sync + 'static` and a `Send` future",
-    note = "a closure needs `async fn(Request<Body>) -> Response<_>`"
+    note = "a closure needs `async fn(Request<Body>) -> Response<_>`, `Clone + Send + Sync + 'static`, and a `Send` future"
 )]
 pub trait IntoService<M> {
     /// Makes the app.
@@ -123,7 +123,7 @@ pub struct FnMarker<Fut, B>(PhantomData<(Fut, B)>);
 
 impl<F, Fut, B> IntoService<FnMarker<Fut, B>> for F
 where
-    F: Fn(Request<Body>) -> Fut + Clone + Send + Sync + 'static,
+    F: FnOnce(Request<Body>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -161,13 +161,13 @@ struct ErasedFn<F>(F);
 
 impl<F, Fut, B> ErasedService for ErasedFn<F>
 where
-    F: Fn(Request<Body>) -> Fut + Clone + Send + Sync + 'static,
+    F: FnOnce(Request<Body>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     fn handle(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        // Cloned so that a panic in the closure's own code, before its future exists, is caught as well.
+        // Called within the future, so that a panic of the closure's own code is caught as well.
         let handler = self.0.clone();
         Box::pin(CatchPanic { future: async move { handler(request).await.map(Body::new) } })
     }

@@ -1,0 +1,41 @@
+use std::path::PathBuf;
+
+/// Where and as what the application runs.
+#[doc(alias = "IHostEnvironment")]
+#[doc(alias = "IWebHostEnvironment")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostEnvironment {
+    /// `Development`, `Staging`, `Production` or a name of your own. Default is `Production`.
+    #[doc(alias = "EnvironmentName")]
+    pub name: String,
+    /// The name of the application. Default is the name of the program's file.
+    pub application_name: String,
+    /// The folder that relative paths of the configuration start from, and where `appsettings.json` lies. Default is
+    /// the crate's folder under `cargo run`, else the current folder.
+    #[doc(alias = "ContentRootPath")]
+    pub content_root: PathBuf,
+}
+
+impl HostEnvironment {
+    /// Whether the environment has this name, regardless of case.
+    #[doc(alias = "IsEnvironment")]
+    pub fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// Whether the application is being developed.
+    pub fn is_development(&self) -> bool {
+        self.is("Development")
+    }
+
+    /// Whether the application is in production.
+    pub fn is_production(&self) -> bool {
+        self.is("Production")
+    }
+}
+
+impl Default for HostEnvironment {
+    fn default() -> Self {
+        Self { name: "Production".to_owned(), application_name: String::new(), content_root: PathBuf::new() }
+    }
+}

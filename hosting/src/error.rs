@@ -1,0 +1,74 @@
+use std::error::Error as StdError;
+use std::fmt;
+
+use server_abstractions::{BoxError, StartError};
+
+use crate::{ConfigurationError, LaunchSettingsError};
+
+/// Why an application could not be built or run.
+///
+/// `Display` is one line without the cause, which is the [`source`](StdError::source). `Debug` is one line with all
+/// causes, since that is what a `main` that returns the error prints.
+pub struct Error {
+    message: String,
+    source: Option<BoxError>,
+}
+
+impl Error {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None }
+    }
+
+    pub(crate) fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Whether the server could not start because somebody else listens on an address.
+    pub fn is_address_in_use(&self) -> bool {
+        let start = self.source.as_ref().and_then(|source| source.downcast_ref::<StartError>());
+        start.is_some_and(StartError::is_address_in_use)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+impl From<ConfigurationError> for Error {
+    fn from(error: ConfigurationError) -> Self {
+        Self::new("the configuration cannot be used").with_source(error)
+    }
+}
+
+impl From<LaunchSettingsError> for Error {
+    fn from(error: LaunchSettingsError) -> Self {
+        Self::new("the launch profile cannot be used").with_source(error)
+    }
+}
+
+impl From<StartError> for Error {
+    fn from(error: StartError) -> Self {
+        Self::new("the server did not start").with_source(error)
+    }
+}

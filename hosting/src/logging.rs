@@ -1,0 +1,93 @@
+//! The default subscriber for `tracing`.
+
+use std::io::IsTerminal;
+
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+
+use crate::{Configuration, ConfigurationError};
+
+/// The target of the lines about start and stop.
+pub(crate) const LIFETIME: &str = "hosting::lifetime";
+
+/// Installs a subscriber that writes to the standard output, unless the program has installed one.
+///
+/// What is shown follows `RUST_LOG` (`info`, `server_kestrel=debug,info`), then the configured filter, then `info`.
+pub(crate) fn install_default(configured: Option<Targets>) {
+    if tracing::dispatcher::has_been_set() {
+        return;
+    }
+    let from_environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
+    let filter = from_environment
+        .and_then(|filter| filter.parse::<Targets>().ok())
+        .or(configured)
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let use_color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let subscriber = tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer().with_ansi(use_color))
+        .with(filter);
+    // It fails if another thread was faster with one of its own, which is then the one to use.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// The filter in the section `Logging:LogLevel`: levels by the original's names, keyed by target, `Default` for all
+/// others. `None` if there is no such section.
+pub(crate) fn filter(configuration: &Configuration) -> Result<Option<Targets>, ConfigurationError> {
+    let section = configuration.section("Logging:LogLevel");
+    if !section.exists() {
+        return Ok(None);
+    }
+    let mut targets = Targets::new().with_default(LevelFilter::INFO);
+    for entry in section.children() {
+        let Some(level) = level(entry.value().unwrap_or_default()) else {
+            let reason = "expected one of Trace, Debug, Information, Warning, Error, Critical, None";
+            return Err(configuration.invalid(entry.path(), reason));
+        };
+        targets = if entry.key().eq_ignore_ascii_case("Default") {
+            targets.with_default(level)
+        } else {
+            targets.with_target(entry.key(), level)
+        };
+    }
+    Ok(Some(targets))
+}
+
+fn level(name: &str) -> Option<LevelFilter> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "trace" => Level::TRACE.into(),
+        "debug" => Level::DEBUG.into(),
+        "information" | "info" => Level::INFO.into(),
+        "warning" | "warn" => Level::WARN.into(),
+        "error" | "critical" => Level::ERROR.into(),
+        "none" => LevelFilter::OFF,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_section_becomes_a_filter() {
+        let text = r#"{ "Logging": { "LogLevel": { "Default": "Warning", "server_kestrel": "debug" } } }"#;
+        let configuration = Configuration::builder().json_text("appsettings.json", text).build().unwrap();
+        let targets = filter(&configuration).unwrap().unwrap();
+        assert!(targets.would_enable("server_kestrel::tls", &Level::DEBUG));
+        assert!(!targets.would_enable("hosting", &Level::INFO));
+        assert!(filter(&Configuration::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn an_unknown_level_is_named_with_its_place() {
+        let text = r#"{ "Logging": { "LogLevel": { "Default": "Loud" } } }"#;
+        let configuration = Configuration::builder().json_text("appsettings.json", text).build().unwrap();
+        let error = filter(&configuration).unwrap_err().to_string();
+        assert!(
+            error.contains("Logging:LogLevel:Default") && error.contains("appsettings.json:1:"),
+            "{error}"
+        );
+    }
+}

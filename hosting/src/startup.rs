@@ -1,0 +1,138 @@
+//! What an application starts with: arguments, environment, launch profile and the files of its content root.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::launch_settings::choice::LaunchChoice;
+use crate::{Configuration, Error, HostEnvironment, HostOptions, urls};
+
+/// The surroundings of the process, so that tests can bring their own.
+pub(crate) struct Surroundings {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) program: PathBuf,
+    pub(crate) current_folder: PathBuf,
+}
+
+impl Surroundings {
+    pub(crate) fn of_the_process() -> Self {
+        let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+        Self {
+            arguments: env::args_os().skip(1).map(text).collect(),
+            variables: env::vars_os().map(|(name, value)| (text(name), text(value))).collect(),
+            program: env::current_exe().unwrap_or_default(),
+            current_folder: env::current_dir().unwrap_or_default(),
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
+    }
+}
+
+/// What the code says about the host; it wins over everything else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HostOverrides {
+    pub(crate) environment: Option<String>,
+    pub(crate) application_name: Option<String>,
+    pub(crate) content_root: Option<PathBuf>,
+}
+
+/// The result: the configuration, and what follows from it for the host.
+#[derive(Debug, Default)]
+pub(crate) struct Startup {
+    pub(crate) configuration: Configuration,
+    pub(crate) environment: HostEnvironment,
+    /// What to tell once there is a subscriber.
+    pub(crate) messages: Vec<(Level, String)>,
+}
+
+impl Startup {
+    pub(crate) fn make(surroundings: &Surroundings, overrides: &HostOverrides) -> Result<Self, Error> {
+        let choice = LaunchChoice::make(
+            surroundings.arguments.iter().cloned(),
+            |name| surroundings.variable(name),
+            &surroundings.program,
+        )?;
+        let variables = choice.over(surroundings.variables.iter().cloned());
+        // Lowest first: ASPNETCORE_, DOTNET_, then for the host's own settings the command line.
+        let prefixed = Configuration::builder()
+            .environment_variables(Some("ASPNETCORE_"), variables.clone())
+            .environment_variables(Some("DOTNET_"), variables.clone());
+        let host = prefixed.clone().command_line(choice.arguments.clone()).build()?;
+        let environment = environment(&host, overrides, surroundings);
+        let root = &environment.content_root;
+        let configuration = prefixed
+            .json_file(root.join("appsettings.json"), true)
+            .json_file(root.join(format!("appsettings.{}.json", environment.name)), true)
+            .environment_variables(None, variables)
+            .command_line(choice.arguments)
+            .build()?;
+        Ok(Self { configuration, environment, messages: choice.messages })
+    }
+}
+
+fn environment(
+    host: &Configuration,
+    overrides: &HostOverrides,
+    surroundings: &Surroundings,
+) -> HostEnvironment {
+    let given = |key: &str| host.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
+    let file_name = surroundings.program.file_stem().map(|name| name.to_string_lossy().into_owned());
+    let base = surroundings.variable("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let base = base.unwrap_or_else(|| surroundings.current_folder.clone());
+    let content_root = overrides.content_root.clone().or_else(|| given("contentRoot").map(PathBuf::from));
+    HostEnvironment {
+        name: overrides
+            .environment
+            .clone()
+            .or_else(|| given("environment"))
+            .unwrap_or_else(|| HostEnvironment::default().name),
+        application_name: overrides
+            .application_name
+            .clone()
+            .or_else(|| given("applicationName"))
+            .or(file_name)
+            .unwrap_or_default(),
+        content_root: content_root.map_or(base, |root| surroundings.current_folder.join(root)),
+    }
+}
+
+/// The host's options out of the configuration.
+pub(crate) fn host_options(
+    configuration: &Configuration,
+    environment: &HostEnvironment,
+) -> Result<HostOptions, Error> {
+    let defaults = HostOptions::default();
+    let seconds = configuration.get_parsed::<u32>("shutdownTimeoutSeconds")?;
+    Ok(HostOptions {
+        urls: urls::from(configuration)?,
+        prefer_hosting_urls: configuration.get_bool("preferHostingUrls")?.unwrap_or_default(),
+        shutdown_timeout: seconds
+            .map_or(defaults.shutdown_timeout, |seconds| Duration::from_secs(seconds.into())),
+        suppress_status_messages: configuration.get_bool("suppressStatusMessages")?.unwrap_or_default(),
+        environment: environment.clone(),
+    })
+}
+
+/// Joins a configured path to the content root.
+pub(crate) fn rooted(environment: &HostEnvironment, path: impl AsRef<Path>) -> PathBuf {
+    environment.content_root.join(path)
+}
+
+impl Startup {
+    /// Tells what has been found out before there was a subscriber.
+    pub(crate) fn report(&self) {
+        for (level, message) in &self.messages {
+            match *level {
+                Level::ERROR => tracing::error!("{message}"),
+                Level::WARN => tracing::warn!("{message}"),
+                Level::INFO => tracing::info!("{message}"),
+                _ => tracing::debug!("{message}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,295 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use server_abstractions::{Address, App, IntoService, Server};
+use server_kestrel::{Kestrel, KestrelOptions};
+
+use crate::startup::{HostOverrides, Startup, Surroundings, host_options};
+use crate::{
+    ApplicationBuilder, ApplicationLifetime, Configuration, Error, Host, HostEnvironment, HostOptions,
+    HostedService, RunningHost, TestServer, connect_info, dev_certificate, kestrel_section, logging,
+};
+
+/// An application with its server and its host, ready to run.
+///
+/// ```no_run
+/// use hosting::{Body, Request, Response, WebApplication};
+///
+/// #[tokio::main]
+/// async fn main() -> Result<(), hosting::Error> {
+///     let builder = WebApplication::builder();
+///     let greeting = builder.configuration().get("Greeting").unwrap_or("Hello").to_owned();
+///     let app = async move |_: Request<Body>| Response::new(Body::from(greeting.clone()));
+///     builder.build(app)?.run().await
+/// }
+/// ```
+///
+/// The configuration, lowest layer first: `ASPNETCORE_` variables, `DOTNET_` variables, `appsettings.json`,
+/// `appsettings.{Environment}.json`, all variables, the command line. A launch profile of
+/// `Properties/launchSettings.json` stands in the place of the variables it sets.
+///
+/// | key | meaning | default |
+/// |---|---|---|
+/// | `urls` | addresses to listen on, separated by `;` | `http://localhost:5000` |
+/// | `http_ports`, `https_ports` | ports on every address of the machine, separated by `;`; without `urls` only | none |
+/// | `environment` | `Development`, `Production`, ... (`ASPNETCORE_`, `DOTNET_` and command line only) | `Production` |
+/// | `contentRoot`, `applicationName` | as `environment` | the crate's or current folder, the program's name |
+/// | `preferHostingUrls` | whether `urls` win over endpoints of code or configuration | false |
+/// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
+/// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
+/// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
+/// | `Kestrel:AddServerHeader` | see [`KestrelOptions`] | true |
+/// | `Kestrel:Certificates:Default:{Path, KeyPath}` | PEM files for `https` addresses | in Development one is made |
+/// | `Kestrel:Endpoints:{name}:{Url, Protocols, Certificate}` | endpoints with options of their own | none |
+#[doc(alias = "WebHost")]
+#[must_use = "an application does nothing until it is started or run"]
+pub struct WebApplication {
+    host: Host,
+    startup: Startup,
+    log_filter: Option<tracing_subscriber::filter::Targets>,
+}
+
+impl WebApplication {
+    /// Begins an application with the arguments and the environment of the process.
+    #[doc(alias = "CreateBuilder")]
+    pub fn builder() -> WebApplicationBuilder {
+        Self::builder_with(WebApplicationOptions::default())
+    }
+
+    /// As [`builder`](Self::builder), with settings that win over arguments and environment.
+    pub fn builder_with(options: WebApplicationOptions) -> WebApplicationBuilder {
+        Self::builder_in(Surroundings::of_the_process(), options)
+    }
+
+    /// A builder that reads nothing but its options.
+    pub(crate) fn isolated_builder(options: WebApplicationOptions) -> WebApplicationBuilder {
+        let nowhere = PathBuf::from("/nonexistent");
+        let surroundings = Surroundings {
+            arguments: Vec::new(),
+            variables: Vec::new(),
+            program: nowhere.clone(),
+            current_folder: nowhere,
+        };
+        Self::builder_in(surroundings, options)
+    }
+
+    fn builder_in(mut surroundings: Surroundings, options: WebApplicationOptions) -> WebApplicationBuilder {
+        if let Some(arguments) = options.arguments {
+            surroundings.arguments = arguments;
+        }
+        let overrides = HostOverrides {
+            environment: options.environment,
+            application_name: options.application_name,
+            content_root: options.content_root,
+        };
+        WebApplicationBuilder::new(Startup::make(&surroundings, &overrides))
+    }
+
+    /// The configuration.
+    pub fn configuration(&self) -> &Configuration {
+        &self.startup.configuration
+    }
+
+    /// Where and as what the application runs.
+    pub fn environment(&self) -> &HostEnvironment {
+        &self.startup.environment
+    }
+
+    /// The life of the application.
+    pub fn lifetime(&self) -> &ApplicationLifetime {
+        self.host.lifetime()
+    }
+
+    /// Starts, waits for the end and stops; see [`Host::run`].
+    ///
+    /// # Errors
+    /// When the start fails, or when the server ended by itself.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops everything at once.
+    pub async fn run(self) -> Result<(), Error> {
+        let Self { host, startup, log_filter } = self;
+        logging::install_default(log_filter);
+        startup.report();
+        host.run().await
+    }
+
+    /// Starts without signals and without a subscriber: for programs that have both, and for tests.
+    ///
+    /// # Errors
+    /// When a service or the server does not start.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops everything at once.
+    pub async fn start(self) -> Result<RunningHost, Error> {
+        self.startup.report();
+        self.host.start().await
+    }
+}
+
+impl fmt::Debug for WebApplication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebApplication").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+/// Settings of the code that win over arguments and environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebApplicationOptions {
+    /// The arguments, without the program's name. Default is those of the process.
+    pub arguments: Option<Vec<String>>,
+    /// The name of the environment. Default is what the configuration says, else `Production`.
+    pub environment: Option<String>,
+    /// The name of the application. Default is what the configuration says, else the program's name.
+    pub application_name: Option<String>,
+    /// The content root. Default is what the configuration says, else the crate's folder under `cargo run`, else the
+    /// current folder.
+    pub content_root: Option<PathBuf>,
+}
+
+type KestrelChange = Box<dyn FnOnce(&mut KestrelOptions) + Send>;
+type PipelineSteps = Box<dyn FnOnce(ApplicationBuilder) -> ApplicationBuilder + Send>;
+
+/// Builds a [`WebApplication`]. What goes wrong with files and variables is told by [`build`](Self::build).
+#[must_use = "an application is made by `build`"]
+pub struct WebApplicationBuilder {
+    startup: Result<Startup, Error>,
+    /// What the accessors show when the startup failed.
+    nothing: Startup,
+    kestrel: Vec<KestrelChange>,
+    pipeline: Vec<PipelineSteps>,
+    services: Vec<Box<dyn HostedService>>,
+    urls: Option<String>,
+    lifetime: ApplicationLifetime,
+}
+
+impl WebApplicationBuilder {
+    fn new(startup: Result<Startup, Error>) -> Self {
+        Self {
+            startup,
+            nothing: Startup::default(),
+            kestrel: Vec::new(),
+            pipeline: Vec::new(),
+            services: Vec::new(),
+            urls: None,
+            lifetime: ApplicationLifetime::default(),
+        }
+    }
+
+    fn startup(&self) -> &Startup {
+        self.startup.as_ref().unwrap_or(&self.nothing)
+    }
+
+    /// The configuration; empty if it could not be read.
+    pub fn configuration(&self) -> &Configuration {
+        &self.startup().configuration
+    }
+
+    /// Where and as what the application runs.
+    pub fn environment(&self) -> &HostEnvironment {
+        &self.startup().environment
+    }
+
+    /// The life of the application that is being built.
+    pub fn lifetime(&self) -> &ApplicationLifetime {
+        &self.lifetime
+    }
+
+    /// Changes the options of the server. The `Kestrel` section of the configuration comes on top of them; endpoints
+    /// of both are listened on.
+    #[doc(alias = "ConfigureKestrel")]
+    #[doc(alias = "UseKestrel")]
+    pub fn kestrel(mut self, change: impl FnOnce(&mut KestrelOptions) + Send + 'static) -> Self {
+        self.kestrel.push(Box::new(change));
+        self
+    }
+
+    /// The addresses to listen on, separated by `;`, in place of those of the configuration.
+    #[doc(alias = "UseUrls")]
+    pub fn urls(mut self, urls: impl Into<String>) -> Self {
+        self.urls = Some(urls.into());
+        self
+    }
+
+    /// Adds a service that starts before the server.
+    #[doc(alias = "AddHostedService")]
+    pub fn service(mut self, service: impl HostedService + 'static) -> Self {
+        self.services.push(Box::new(service));
+        self
+    }
+
+    /// Adds steps before the service, in the order in which a request meets them.
+    #[doc(alias = "Configure")]
+    pub fn pipeline(
+        mut self,
+        steps: impl FnOnce(ApplicationBuilder) -> ApplicationBuilder + Send + 'static,
+    ) -> Self {
+        self.pipeline.push(Box::new(steps));
+        self
+    }
+
+    /// Builds the application around a service or a closure.
+    ///
+    /// # Errors
+    /// When the configuration, the launch profile or an option is at fault, or a development certificate is needed
+    /// and cannot be made.
+    pub fn build<M>(self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
+        let Self { startup, kestrel, pipeline, services, urls, lifetime, .. } = self;
+        let startup = startup?;
+        let mut host = host_options(&startup.configuration, &startup.environment)?;
+        if let Some(urls) = urls {
+            host.urls = Address::parse_list(&urls)
+                .map_err(|error| Error::new("the urls of the code cannot be used").with_source(error))?;
+        }
+        let mut options = KestrelOptions::default();
+        kestrel.into_iter().for_each(|change| change(&mut options));
+        kestrel_section::apply(&startup.configuration, &startup.environment, &mut options)?;
+        if startup.environment.is_development() && needs_certificate(&options, &host) {
+            options.https_defaults = Some(dev_certificate::find_or_create()?);
+        }
+        let log_filter = logging::filter(&startup.configuration)?;
+        let server = Kestrel::new(options);
+        let builder = ApplicationBuilder::new().with_server_features(server.features().clone());
+        let app = pipeline
+            .into_iter()
+            .fold(builder, |builder, steps| steps(builder))
+            .build(connect_info::add(App::new(service)));
+        let host = Host::new(server, app).options(host).with_parts(services, lifetime);
+        Ok(WebApplication { host, startup, log_filter })
+    }
+
+    /// Builds the application and starts it in memory, without ports: for tests of the whole application.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), and when a service does not start.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops everything at once.
+    pub async fn start_test_server<M>(self, service: impl IntoService<M>) -> Result<TestServer, Error> {
+        let (listener, connector) = server_kestrel::memory();
+        let endpoint = server_kestrel::Endpoint::listener(listener);
+        let mut builder = self.kestrel(move |options| {
+            options.endpoints = vec![endpoint];
+            options.inherit_listeners = false;
+        });
+        // Without addresses of the configuration: nothing is bound.
+        builder.urls = Some(String::new());
+        let running = builder.build(service)?.start().await?;
+        Ok(TestServer::new(running, connector))
+    }
+}
+
+impl fmt::Debug for WebApplicationBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebApplicationBuilder").field("startup", &self.startup).finish_non_exhaustive()
+    }
+}
+
+/// Whether something listens with TLS and nobody has said with which certificate.
+fn needs_certificate(options: &KestrelOptions, host: &HostOptions) -> bool {
+    let has_default = options.https_defaults.as_ref().is_some_and(|defaults| defaults.certificate.is_some());
+    let mut endpoints = options.endpoints.iter().filter_map(|endpoint| endpoint.https.as_ref());
+    let is_needed =
+        host.urls.iter().any(Address::is_https) || endpoints.any(|https| https.certificate.is_none());
+    is_needed && !has_default
+}

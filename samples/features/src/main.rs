@@ -1,0 +1,85 @@
+//! Every feature of a request and every kind of response: `cargo run -p features`, then open the page.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/` | a page with the facts of the connection |
+//! | `/plaintext`, `/json` | a small text, a small document |
+//! | `/echo` | the request's body, streamed, with its trailers |
+//! | `/count` | the length of the request's body |
+//! | `/bytes/{n}` | n bytes, streamed without a declared length |
+//! | `/file/{n}` | a file of n bytes, with its length |
+//! | `/delay/{ms}` | after a while |
+//! | `/panic`, `/abort` | 500, nothing |
+//! | `/connection`, `/headers` | the features and the header fields of the request |
+//! | `/status/{code}` | an empty answer with a status |
+//! | `/ws` | a WebSocket that echoes |
+//! | `/sse` | ticks, until the server stops |
+
+mod bodies;
+mod connection;
+mod page;
+mod websocket;
+
+use std::time::Duration;
+
+use hosting::server_abstractions::{HttpRequestFeature, HttpRequestLifetimeFeature};
+use hosting::{Body, HeaderValue, Request, RequestFeatures, Response, StatusCode, WebApplication};
+
+#[tokio::main]
+async fn main() -> Result<(), hosting::Error> {
+    WebApplication::builder().build(handle)?.run().await
+}
+
+async fn handle(request: Request<Body>) -> Response<Body> {
+    let path = request.path().into_owned();
+    let (route, argument) = match path[1.min(path.len())..].split_once('/') {
+        Some((route, argument)) => (route.to_owned(), argument.parse::<u64>().ok()),
+        None => (path.trim_start_matches('/').to_owned(), None),
+    };
+    match (route.as_str(), argument) {
+        ("", None) => page::html(&request),
+        ("plaintext", None) => with_type("text/plain", Body::from("Hello, World!")),
+        ("json", None) => with_type("application/json", Body::from(r#"{"message":"Hello, World!"}"#)),
+        ("echo", None) => bodies::echo(request),
+        ("count", None) => bodies::count(request).await,
+        ("bytes", Some(length)) => bodies::streamed(length),
+        ("file", Some(length)) => bodies::file(length).await,
+        ("delay", Some(milliseconds)) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            with_type("text/plain", Body::from(format!("after {milliseconds} ms")))
+        }
+        ("panic", None) => panic!("the sample panics on request"),
+        ("abort", None) => {
+            if let Some(lifetime) = request.features().get::<dyn HttpRequestLifetimeFeature>() {
+                lifetime.abort();
+            }
+            empty(StatusCode::OK)
+        }
+        ("connection", None) => connection::json(&request),
+        ("headers", None) => connection::headers_json(&request),
+        ("status", Some(code)) => {
+            empty(u16::try_from(code).ok().and_then(valid_status).unwrap_or(StatusCode::BAD_REQUEST))
+        }
+        ("ws", None) => websocket::echo(&request),
+        ("sse", None) => bodies::ticks(&request),
+        _ => empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// A final status; 1xx cannot end a request.
+fn valid_status(code: u16) -> Option<StatusCode> {
+    StatusCode::from_u16(code).ok().filter(|status| !status.is_informational())
+}
+
+fn with_type(content_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert("content-type", content_type);
+    response
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
