@@ -167,9 +167,33 @@ where
     B::Error: Into<BoxError>,
 {
     fn handle(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
-        // Called within the future, so that a panic of the closure's own code is caught as well.
         let handler = self.0.clone();
-        Box::pin(CatchPanic { future: async move { handler(request).await.map(Body::new) } })
+        // The future is made before it is boxed, so that the request is moved once and stored once.
+        match catch_unwind(AssertUnwindSafe(|| handler(request))) {
+            Ok(future) => Box::pin(CatchPanic { future: Answer { future } }),
+            Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The response of a closure, its body made ours.
+    struct Answer<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F, B> Future for Answer<F>
+where
+    F: Future<Output = Response<B>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Response<Body>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        self.project().future.poll(cx).map(|response| response.map(Body::new))
     }
 }
 
@@ -185,13 +209,19 @@ impl<F: Future<Output = Response<Body>>> Future for CatchPanic<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         let future = self.project().future;
-        catch_unwind(AssertUnwindSafe(|| future.poll(cx))).unwrap_or_else(|panic| {
-            tracing::error!(panic = panic_message(&*panic), "the application panicked; the answer is 500");
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-            Poll::Ready(response)
-        })
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(panicked(&*panic)),
+        }
     }
+}
+
+#[cold]
+fn panicked(panic: &(dyn Any + Send)) -> Response<Body> {
+    tracing::error!(panic = panic_message(panic), "the application panicked; the answer is 500");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {

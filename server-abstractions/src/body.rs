@@ -49,6 +49,11 @@ impl Body {
         }
         body.map_or_else(Self::empty, |body| Self(Kind::Boxed(Box::pin(body.map_err(Into::into)))))
     }
+
+    /// Whether all of the body is in memory: it is empty or bytes, and reading it cannot wait or fail.
+    pub fn is_at_hand(&self) -> bool {
+        !matches!(self.0, Kind::Boxed(_))
+    }
 }
 
 impl http_body::Body for Body {

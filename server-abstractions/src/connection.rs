@@ -86,6 +86,14 @@ impl BoxConnectionService {
         Self(Arc::new(Erased(service)))
     }
 
+    /// The end of a pipeline: a function whose future is boxed already, called once per connection.
+    pub fn terminal<F>(serve: F) -> Self
+    where
+        F: Fn(Connection) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync + 'static,
+    {
+        Self(Arc::new(Terminal(serve)))
+    }
+
     /// Serves one connection until it ends.
     ///
     /// # Errors
@@ -136,6 +144,17 @@ where
             std::future::poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
             service.call(connection).await.map_err(Into::into)
         })
+    }
+}
+
+struct Terminal<F>(F);
+
+impl<F> ErasedConnectionService for Terminal<F>
+where
+    F: Fn(Connection) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync,
+{
+    fn run(&self, connection: Connection) -> BoxFuture<'static, Result<(), BoxError>> {
+        (self.0)(connection)
     }
 }
 

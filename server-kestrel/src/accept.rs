@@ -1,13 +1,17 @@
 //! Takes connections from a listener and serves each in a task of its own.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use server_abstractions::{
     BoxConnectionService, Connection, FeatureCollection, HttpConnectionFeature, Lifetime, LifetimeGuard,
 };
 use tokio::sync::watch;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connection::{Accepted, EndpointInfo};
 use crate::listener::ErasedListener;
@@ -102,17 +106,48 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
     };
     tokio::spawn(async move {
         let features = connection.features.clone();
-        // The driver hears the abort; this is for what comes before it: the handshake, and layers.
-        let result = tokio::select! {
-            biased;
-            result = service.run(connection) => result,
-            () = lifetime.aborting() => Ok(()),
+        let served = UntilAborted {
+            work: service.run(connection),
+            aborting: lifetime.aborting(),
+            lifetime,
+            waker: None,
         };
-        if let Err(error) = result {
+        if let Some(Err(error)) = served.await {
             log_end(&*error, &features);
         }
         drop(guard);
     });
+}
+
+pin_project! {
+    /// The work on a connection, dropped when its lifetime aborts; then the result is `None`.
+    ///
+    /// While the task's waker stays the same, a poll costs one load beside the work's own.
+    struct UntilAborted<F> {
+        #[pin]
+        work: F,
+        #[pin]
+        aborting: WaitForCancellationFutureOwned,
+        lifetime: Lifetime,
+        waker: Option<Waker>,
+    }
+}
+
+impl<F: Future> Future for UntilAborted<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.work.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if !this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *this.waker = Some(cx.waker().clone());
+            // Registers; whether it has fired is read from the lifetime.
+            let _ = this.aborting.poll(cx);
+        }
+        if this.lifetime.is_aborting() { Poll::Ready(None) } else { Poll::Pending }
+    }
 }
 
 fn log_end(error: &(dyn std::error::Error + 'static), features: &FeatureCollection) {

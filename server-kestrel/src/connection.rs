@@ -67,6 +67,11 @@ impl Accepted {
         connection.features = FeatureCollection::from_source(accepted);
         connection
     }
+
+    /// Whether the request under way is the last one.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lifetime.is_draining() || self.signals.sent() & Signals::CLOSE != 0
+    }
 }
 
 impl FeatureSource for Accepted {
@@ -190,7 +195,8 @@ pub(crate) struct Activity {
     changes: AtomicU32,
     requests: AtomicU32,
     active: AtomicU32,
-    bytes: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
     is_write_blocked: AtomicU8,
 }
 
@@ -215,7 +221,7 @@ impl Activity {
 
     /// Bytes have come in; `is_http1` tells whether they are the head of the next request.
     pub(crate) fn received(&self, count: usize, is_http1: bool) {
-        self.bytes.fetch_add(count as u64, Ordering::Relaxed);
+        self.received.fetch_add(count as u64, Ordering::Relaxed);
         if self.phase() == Phase::Idle {
             self.enter(if is_http1 { Phase::Head } else { Phase::Idle });
         }
@@ -223,7 +229,7 @@ impl Activity {
 
     /// Bytes have gone out, or nothing could.
     pub(crate) fn sent(&self, count: Option<usize>) {
-        self.bytes.fetch_add(count.unwrap_or(0) as u64, Ordering::Relaxed);
+        self.sent.fetch_add(count.unwrap_or(0) as u64, Ordering::Relaxed);
         self.is_write_blocked.store(u8::from(count.is_none()), Ordering::Relaxed);
     }
 
@@ -251,14 +257,19 @@ impl Activity {
         self.enter(Phase::Upgraded);
     }
 
-    /// All bytes in both directions so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// Whether the peer has not sent a byte yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.received.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether nothing is under way and nothing waits to be written.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.phase() == Phase::Idle && self.is_write_blocked.load(Ordering::Relaxed) == 0
+    /// All bytes in both directions so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.received.load(Ordering::Relaxed) + self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether something waits for the peer to take it.
+    pub(crate) fn is_write_blocked(&self) -> bool {
+        self.is_write_blocked.load(Ordering::Relaxed) != 0
     }
 }
 
@@ -281,8 +292,9 @@ mod tests {
         assert_eq!(activity.request_begins(), 1);
         assert_eq!(activity.phase(), Phase::Busy);
         activity.request_ends();
-        assert!(activity.is_quiet());
+        assert_eq!(activity.phase(), Phase::Idle);
+        assert_eq!((activity.is_fresh(), activity.is_write_blocked()), (false, false));
         activity.sent(None);
-        assert!(!activity.is_quiet());
+        assert!(activity.is_write_blocked());
     }
 }

@@ -106,9 +106,6 @@ impl<E: Engine> Future for Driver<E> {
     type Output = Result<(), BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.as_mut().signals(cx) & (ABORTING | Signals::KILL) != 0 {
-            return Poll::Ready(Ok(()));
-        }
         loop {
             if let Poll::Ready(result) = self.as_mut().project().engine.poll(cx) {
                 return Poll::Ready(result.map_err(Into::into));
@@ -163,7 +160,7 @@ impl<E: Engine> Driver<E> {
         if new == 0 || *this.closing != Closing::No {
             return false;
         }
-        if new & Signals::CLOSE == 0 && this.context.activity.bytes() == 0 {
+        if new & Signals::CLOSE == 0 && this.context.activity.is_fresh() {
             *this.closing = Closing::Fresh;
             *this.seen_changes = None;
             return false;
@@ -182,7 +179,7 @@ impl<E: Engine> Driver<E> {
     fn heed_deadline(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Deadline {
         let changes = self.context.activity.changes();
         if self.seen_changes != Some(changes) {
-            if self.closing == Closing::Fresh && self.context.activity.bytes() > 0 {
+            if self.closing == Closing::Fresh && !self.context.activity.is_fresh() {
                 return Deadline::Close;
             }
             if !self.as_mut().rearm(changes) {
@@ -211,6 +208,15 @@ impl<E: Engine> Driver<E> {
         let this = self.project();
         let mut timer = this.timer;
         let is_first = this.seen_changes.replace(changes).is_none();
+        if let Closing::Engine { bytes } = this.closing {
+            if is_first {
+                // The engine has said goodbye since, which is no sign of the peer.
+                *bytes = this.context.activity.bytes();
+            } else if this.deadline.is_some() && this.context.activity.phase() == Phase::Idle {
+                // A peer that goes on to send gets no more time for it.
+                return false;
+            }
+        }
         let timeout = match (*this.closing, this.context.activity.phase()) {
             (Closing::Fresh, _) => Some(FRESH_GRACE),
             (Closing::Engine { .. }, Phase::Idle) => Some(CLOSING_GRACE),
@@ -231,23 +237,27 @@ impl<E: Engine> Driver<E> {
     fn expire(self: Pin<&mut Self>) -> Deadline {
         let this = self.project();
         let activity = &this.context.activity;
-        match *this.closing {
-            _ if activity.phase() == Phase::Head => Deadline::Drop,
-            Closing::No | Closing::Fresh => Deadline::Close,
-            // While the server stops, its own deadline bounds what waits to be written; otherwise nothing does.
-            Closing::Engine { bytes }
-                if bytes == activity.bytes()
-                    && (activity.is_quiet() || !this.context.accepted.lifetime.is_draining()) =>
-            {
-                Deadline::Drop
-            }
-            Closing::Engine { .. } => {
-                *this.closing = Closing::Engine { bytes: activity.bytes() };
-                let next = Instant::now() + CLOSING_GRACE;
-                *this.deadline = Some(next);
-                this.timer.reset(next);
-                Deadline::None
-            }
+        let bytes = match *this.closing {
+            _ if activity.phase() == Phase::Head => return Deadline::Drop,
+            // Without a preface HTTP/2 has nobody to say goodbye to.
+            Closing::Fresh if !this.context.is_http1 => return Deadline::Drop,
+            Closing::No | Closing::Fresh => return Deadline::Close,
+            Closing::Engine { bytes } => bytes,
+        };
+        let is_moving = bytes != activity.bytes();
+        // While the server stops, its own deadline bounds what waits for the peer; otherwise nothing does.
+        let may_go_on = if this.context.accepted.lifetime.is_draining() {
+            is_moving || activity.is_write_blocked()
+        } else {
+            is_moving && activity.is_write_blocked()
+        };
+        if !may_go_on {
+            return Deadline::Drop;
         }
+        *this.closing = Closing::Engine { bytes: activity.bytes() };
+        let next = Instant::now() + CLOSING_GRACE;
+        *this.deadline = Some(next);
+        this.timer.reset(next);
+        Deadline::None
     }
 }

@@ -45,7 +45,7 @@ impl ConnectionIo {
 
     /// Before an operation: an upgraded connection of an aborted server is at its end.
     fn check(&self) -> io::Result<()> {
-        if self.guard.lifetime.is_aborting() && self.activity.phase() == Phase::Upgraded {
+        if self.activity.phase() == Phase::Upgraded && self.guard.lifetime.is_aborting() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
         }
         Ok(())

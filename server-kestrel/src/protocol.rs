@@ -2,12 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use server_abstractions::{App, BoxError, BoxFuture, Connection};
-use tower_service::Service;
+use server_abstractions::{App, BoxConnectionService, BoxError, Connection};
 
 use crate::connection::{Accepted, Activity};
 use crate::detect::{Protocol, detect};
@@ -16,10 +14,7 @@ use crate::io::ConnectionIo;
 use crate::request::{ConnectionContext, RequestService};
 use crate::{HttpProtocols, Limits};
 
-/// What serves the HTTP of one endpoint.
-#[derive(Clone)]
-pub(crate) struct HttpServer(Arc<HttpServerOptions>);
-
+/// What the HTTP of one endpoint is served with.
 pub(crate) struct HttpServerOptions {
     pub(crate) app: App,
     pub(crate) protocols: HttpProtocols,
@@ -27,24 +22,10 @@ pub(crate) struct HttpServerOptions {
     pub(crate) add_server_header: bool,
 }
 
-impl HttpServer {
-    pub(crate) fn new(options: HttpServerOptions) -> Self {
-        Self(Arc::new(options))
-    }
-}
-
-impl Service<Connection> for HttpServer {
-    type Response = ();
-    type Error = BoxError;
-    type Future = BoxFuture<'static, Result<(), BoxError>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, connection: Connection) -> Self::Future {
-        Box::pin(serve(Arc::clone(&self.0), connection))
-    }
+/// The end of the connection pipeline: HTTP.
+pub(crate) fn http_server(options: HttpServerOptions) -> BoxConnectionService {
+    let options = Arc::new(options);
+    BoxConnectionService::terminal(move |connection| Box::pin(serve(Arc::clone(&options), connection)))
 }
 
 async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Result<(), BoxError> {

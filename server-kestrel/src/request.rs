@@ -18,7 +18,7 @@ use server_abstractions::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Accepted, Activity, Signals};
+use crate::connection::{Accepted, Activity, Phase, Signals};
 use crate::request_body::RequestBody;
 use crate::response::Respond;
 
@@ -52,19 +52,21 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     type Error = server_abstractions::BoxError;
     type Future = Respond;
 
-    fn call(&self, request: Request<Incoming>) -> Respond {
+    fn call(&self, mut request: Request<Incoming>) -> Respond {
         let state = Arc::new(RequestState::new(&self.context, &request));
         if let Err(refusal) = validation::check(&request) {
             return Respond::refuse(state, refusal);
         }
-        let (mut parts, body) = request.into_parts();
-        parts.extensions.insert(FeatureCollection::from_source(state.clone()));
-        let body = if state.can_have_body {
-            Body::new(RequestBody::new(body, Arc::clone(&state)))
-        } else {
-            Body::empty()
-        };
-        Respond::handle(state, self.app.handle(Request::from_parts(parts, body)))
+        request.extensions_mut().insert(FeatureCollection::from_source(state.clone()));
+        let request = request.map(|body| {
+            if state.can_have_body {
+                Body::new(RequestBody::new(body, Arc::clone(&state)))
+            } else {
+                Body::empty()
+            }
+        });
+        let app = self.app.handle(request);
+        Respond::handle(state, app)
     }
 }
 
@@ -204,8 +206,13 @@ impl RequestState {
     fn take_upgrade(&self) -> Result<Upgrade, UpgradeError> {
         let rare = self.rare.get().ok_or(UpgradeError::NotUpgradable)?;
         let upgrade = lock(&rare.upgrade).take().ok_or(UpgradeError::AlreadyTaken)?;
+        let context = Arc::clone(&self.context);
         Ok(Box::pin(async move {
             let upgraded = upgrade.await.map_err(std::io::Error::other)?;
+            // hyper gives what is left of an HTTP/1.1 connection to the last one who asked, accepted or not.
+            if context.is_http1 && context.activity.phase() != Phase::Upgraded {
+                return Err(std::io::Error::other("the response did not accept the upgrade"));
+            }
             Ok(Box::new(TokioIo::new(upgraded)) as Box<dyn Io>)
         }))
     }

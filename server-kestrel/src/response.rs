@@ -16,13 +16,8 @@ use crate::request::validation::Refusal;
 /// The future of one request: the app's, and the watch over it. Dropping it, or the body that comes of it, before
 /// the end means that the client has gone: the request is aborted.
 pub(crate) struct Respond {
-    work: Work,
+    app: BoxFuture<'static, Response<Body>>,
     request: Option<UnderWay>,
-}
-
-enum Work {
-    Handle(BoxFuture<'static, Response<Body>>),
-    Refuse(Refusal),
 }
 
 /// A request that has not been answered to the end.
@@ -42,11 +37,11 @@ impl Drop for UnderWay {
 
 impl Respond {
     pub(crate) fn handle(state: Arc<RequestState>, app: BoxFuture<'static, Response<Body>>) -> Self {
-        Self { work: Work::Handle(app), request: Some(UnderWay { state, is_complete: false }) }
+        Self { app, request: Some(UnderWay { state, is_complete: false }) }
     }
 
     pub(crate) fn refuse(state: Arc<RequestState>, refusal: Refusal) -> Self {
-        Self { work: Work::Refuse(refusal), request: Some(UnderWay { state, is_complete: false }) }
+        Self::handle(state, Box::pin(std::future::ready(refuse(refusal))))
     }
 }
 
@@ -56,16 +51,13 @@ impl Future for Respond {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(request) = &this.request else { return Poll::Ready(Err("polled after completion".into())) };
-        let response = match &mut this.work {
-            Work::Refuse(refusal) => Poll::Ready(refuse(refusal)),
-            Work::Handle(app) => app.as_mut().poll(cx),
-        };
+        let response = this.app.as_mut().poll(cx);
         if let Some(reason) = request.state.poll_abort(cx) {
             return Poll::Ready(Err(aborted(reason)));
         }
         let mut response = ready!(response);
-        let Some(request) = this.request.take() else { return Poll::Pending };
         finish_head(&mut response, &request.state);
+        let request = this.request.take();
         Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, request))))
     }
 }
@@ -75,7 +67,7 @@ fn aborted(reason: h2::Reason) -> BoxError {
     h2::Error::from(reason).into()
 }
 
-fn refuse(refusal: &Refusal) -> Response<Body> {
+fn refuse(refusal: Refusal) -> Response<Body> {
     tracing::debug!(status = refusal.status.as_u16(), reason = refusal.reason, "a bad request was refused");
     let mut response = Response::new(Body::empty());
     *response.status_mut() = refusal.status;
@@ -97,14 +89,17 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
-    if context.add_server_header && !response.headers().contains_key(SERVER) {
-        response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
+    if context.add_server_header {
+        response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("Kestrel"));
     }
     if context.is_http1 {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             || state.is_connect && response.status().is_success()
         {
             context.activity.upgraded();
+        } else if context.accepted.is_closing() {
+            // The driver tells hyper, but may come to it only after this head.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         return;
     }
@@ -130,39 +125,72 @@ const HTTP2_PIECE: usize = 16 * 1024;
 /// The app's body on its way out.
 pub(crate) struct ResponseBody {
     body: Body,
+    /// The request, as long as something can still happen to it.
+    request: Option<UnderWay>,
     /// The rest of a piece that was too large for HTTP/2.
     rest: Bytes,
-    request: UnderWay,
 }
 
 impl ResponseBody {
-    fn new(body: Body, mut request: UnderWay) -> Self {
-        // hyper drops the body of an answer to HEAD unread, which is no abort.
-        request.is_complete = request.state.is_head;
-        Self { body, rest: Bytes::new(), request }
+    fn new(body: Body, request: Option<UnderWay>) -> Self {
+        let request = match request {
+            // All bytes are at hand, or hyper drops the body unread: the answer is complete, and nothing is left to
+            // do for it but to be written.
+            Some(mut request)
+                if request.state.context.is_http1 && (body.is_at_hand() || request.state.is_head) =>
+            {
+                request.is_complete = true;
+                None
+            }
+            Some(mut request) => {
+                request.is_complete = request.state.is_head;
+                Some(request)
+            }
+            None => None,
+        };
+        Self { body, request, rest: Bytes::new() }
     }
 
-    fn piece(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.rest = data;
-        let piece = if self.request.state.context.is_http1 || self.rest.len() <= HTTP2_PIECE {
-            std::mem::take(&mut self.rest)
-        } else {
-            self.rest.split_to(HTTP2_PIECE)
+    fn poll_watched(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(reason) = self.request.as_ref().and_then(|request| request.state.poll_abort(cx)) {
+            return Poll::Ready(Some(Err(aborted(reason))));
+        }
+        if !self.rest.is_empty() {
+            let rest = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(self.piece(rest))));
+        }
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            None => return Poll::Ready(self.end(None)),
+            Some(frame) => frame?,
         };
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        match frame.into_data() {
+            Ok(data) => Poll::Ready(Some(Ok(self.piece(data)))),
+            Err(frame) => Poll::Ready(self.end(frame.into_trailers().ok())),
+        }
+    }
+
+    fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
+        let is_http1 = self.request.as_ref().is_some_and(|request| request.state.context.is_http1);
+        if !is_http1 && data.len() > HTTP2_PIECE {
+            self.rest = data.split_off(HTTP2_PIECE);
+        }
+        Frame::data(data)
     }
 
     /// The body has ended; trailers of the feature come last.
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.request.is_complete = true;
-        let trailers = match (trailers, self.request.state.take_response_trailers()) {
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Option<Result<Frame<Bytes>, BoxError>> {
+        let added = self.request.as_mut().and_then(|request| {
+            request.is_complete = true;
+            request.state.take_response_trailers()
+        });
+        let trailers = match (trailers, added) {
             (Some(mut own), Some(added)) => {
                 own.extend(added);
                 Some(own)
             }
             (own, added) => own.or(added),
         };
-        Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
+        trailers.map(|trailers| Ok(Frame::trailers(trailers)))
     }
 }
 
@@ -174,26 +202,16 @@ impl http_body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        if let Some(reason) = this.request.state.poll_abort(cx) {
-            return Poll::Ready(Some(Err(aborted(reason))));
+        if self.request.is_none() {
+            return Pin::new(&mut self.body).poll_frame(cx);
         }
-        if !this.rest.is_empty() {
-            let rest = std::mem::take(&mut this.rest);
-            return this.piece(rest);
-        }
-        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
-            None => return this.end(None),
-            Some(frame) => frame?,
-        };
-        match frame.into_data() {
-            Ok(data) => this.piece(data),
-            Err(frame) => this.end(frame.into_trailers().ok()),
-        }
+        self.poll_watched(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream() && !self.request.state.has_response_trailers()
+        let has_trailers =
+            || self.request.as_ref().is_some_and(|request| request.state.has_response_trailers());
+        self.body.is_end_stream() && self.rest.is_empty() && !has_trailers()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -204,6 +222,9 @@ impl http_body::Body for ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         // hyper asks for no further frame once the body says that it has ended.
-        self.request.is_complete |= self.is_end_stream();
+        let is_end = self.request.is_some() && self.is_end_stream();
+        if let Some(request) = &mut self.request {
+            request.is_complete |= is_end;
+        }
     }
 }

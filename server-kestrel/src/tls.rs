@@ -12,8 +12,8 @@ use rustls::server::ServerConnection;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use server_abstractions::{
-    BoxConnectionService, BoxError, BoxFuture, Connection, HttpSchemeFeature, StartError,
-    TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol,
+    BoxConnectionService, BoxError, BoxFuture, Connection, ConnectionLifetimeFeature, FeatureCollection,
+    HttpSchemeFeature, StartError, TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol,
 };
 use tokio_rustls::TlsAcceptor;
 use tower_layer::Layer;
@@ -238,8 +238,13 @@ impl Service<Connection> for Tls {
         let Self { acceptor, handshake_timeout, next } = self.clone();
         Box::pin(async move {
             let Connection { io, mut features } = connection;
-            let stream = tokio::time::timeout(handshake_timeout, acceptor.accept(io))
-                .await
+            let handshake = tokio::time::timeout(handshake_timeout, acceptor.accept(io));
+            let stream = tokio::select! {
+                biased;
+                stream = handshake => stream,
+                () = given_up(&features) => return Ok(()),
+            };
+            let stream = stream
                 .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
                 .map_err(|error| {
                     io::Error::new(error.kind(), format!("the TLS handshake failed: {error}"))
@@ -251,6 +256,18 @@ impl Service<Connection> for Tls {
             next.run(Connection { io: Box::new(stream), features }).await
         })
     }
+}
+
+/// How long a handshake may go on when the server stops: long enough for one that is under way.
+const STOPPING_GRACE: Duration = Duration::from_secs(1);
+
+/// Resolves when the server no longer waits for a handshake.
+async fn given_up(features: &FeatureCollection) {
+    let Some(lifetime) = features.get::<dyn ConnectionLifetimeFeature>() else {
+        return std::future::pending().await;
+    };
+    lifetime.stopping().cancelled_owned().await;
+    tokio::time::sleep(STOPPING_GRACE).await;
 }
 
 /// What the handshake agreed on, copied out of the TLS connection.

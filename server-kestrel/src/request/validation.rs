@@ -43,26 +43,21 @@ fn check_http1<B>(request: &Request<B>) -> Result<(), Refusal> {
 
 fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
     let uri = request.uri();
-    let is_authority = uri.scheme().is_none() && uri.authority().is_some();
     let is_connect = *request.method() == Method::CONNECT;
-    if is_authority && !is_connect {
-        let allow = Some("CONNECT");
-        return Err(Refusal {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            allow,
-            reason: "an authority as the target belongs to CONNECT",
-        });
+    let not_allowed =
+        |allow, reason| Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, allow: Some(allow), reason });
+    if uri.authority().is_some() && uri.scheme().is_none() {
+        return if is_connect {
+            Ok(())
+        } else {
+            not_allowed("CONNECT", "an authority as the target belongs to CONNECT")
+        };
     }
-    if is_connect && !is_authority {
+    if is_connect {
         return Err(bad_request("the target of CONNECT must be a host and port"));
     }
     if uri.path() == "*" && *request.method() != Method::OPTIONS {
-        let allow = Some("OPTIONS");
-        return Err(Refusal {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            allow,
-            reason: "the target * belongs to OPTIONS",
-        });
+        return not_allowed("OPTIONS", "the target * belongs to OPTIONS");
     }
     Ok(())
 }
@@ -81,31 +76,38 @@ fn check_authority<B>(request: &Request<B>, host: &[u8]) -> Result<(), Refusal> 
     if is_same { Ok(()) } else { Err(bad_request("the target and the Host field name different hosts")) }
 }
 
-/// `uri-host [ ":" port ]`, or nothing (RFC 9110, section 7.2), with the original's set of characters.
-fn is_valid_host(host: &[u8]) -> bool {
-    if host.is_empty() {
-        return true;
+/// The characters of a host name: the original's set.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric()
+            || matches!(byte as u8, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'-' | b'.' | b'_' | b'~');
+        byte += 1;
     }
-    let end = if host[0] == b'[' {
-        let Some(end) = host.iter().position(|byte| *byte == b']') else { return false };
-        let inner = &host[1..end];
-        let is_valid = inner.len() > 1
-            && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
-        if !is_valid {
-            return false;
+    table
+};
+
+/// `uri-host [ ":" port ]`, or nothing (RFC 9110, section 7.2).
+fn is_valid_host(host: &[u8]) -> bool {
+    let end = match host {
+        [] => return true,
+        [b'[', rest @ ..] => {
+            let Some(length) = rest.iter().position(|byte| *byte == b']') else { return false };
+            let is_address = |byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+            if length < 2 || !rest[..length].iter().all(is_address) {
+                return false;
+            }
+            length + 2
         }
-        end + 1
-    } else {
-        host.iter().position(|byte| *byte == b':').unwrap_or(host.len())
+        name => name.iter().position(|byte| !NAME[usize::from(*byte)]).unwrap_or(name.len()),
     };
-    let name = &host[..end];
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!$&'()-._~".contains(byte);
-    let is_port = |port: &[u8]| match port {
+    match &host[end..] {
+        _ if end == 0 => false,
         [] => true,
         [b':', digits @ ..] => !digits.is_empty() && digits.iter().all(u8::is_ascii_digit),
         _ => false,
-    };
-    !name.is_empty() && (name[0] == b'[' || name.iter().all(is_name)) && is_port(&host[end..])
+    }
 }
 
 #[cfg(test)]

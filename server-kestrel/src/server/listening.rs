@@ -12,7 +12,7 @@ use crate::accept::{Serving, accept_loop};
 use crate::bind::{Bound, bind};
 use crate::connection::EndpointInfo;
 use crate::inherited::Inherited;
-use crate::protocol::{HttpServer, HttpServerOptions};
+use crate::protocol::{HttpServerOptions, http_server};
 use crate::threads::Workers;
 use crate::{Endpoint, KestrelOptions, Limits, TlsLayer};
 
@@ -78,12 +78,12 @@ fn pipeline(
     options: &KestrelOptions,
     context: &ServeContext,
 ) -> Result<BoxConnectionService, StartError> {
-    let http = BoxConnectionService::new(HttpServer::new(HttpServerOptions {
+    let http = http_server(HttpServerOptions {
         app: context.app.clone(),
         protocols: endpoint.protocols,
         limits: options.limits.clone(),
         add_server_header: options.add_server_header,
-    }));
+    });
     let inner = endpoint.layers.iter().rev().fold(http, |inner, layer| layer.apply(inner));
     match &endpoint.https {
         None => Ok(inner),
