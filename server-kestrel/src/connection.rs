@@ -219,11 +219,17 @@ impl Activity {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Bytes have come in; `is_http1` tells whether they are the head of the next request.
+    /// Bytes have come in; `is_http1` tells whether they are the head of the next request. Of HTTP/2 they may be
+    /// anything, such as a PING, and make no idle connection busy.
     pub(crate) fn received(&self, count: usize, is_http1: bool) {
-        self.received.fetch_add(count as u64, Ordering::Relaxed);
-        if self.phase() == Phase::Idle {
-            self.enter(if is_http1 { Phase::Head } else { Phase::Idle });
+        let before = self.received.fetch_add(count as u64, Ordering::Relaxed);
+        if self.phase() != Phase::Idle {
+            return;
+        }
+        if is_http1 {
+            self.enter(Phase::Head);
+        } else if before == 0 {
+            self.enter(Phase::Idle);
         }
     }
 

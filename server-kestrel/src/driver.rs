@@ -208,14 +208,11 @@ impl<E: Engine> Driver<E> {
         let this = self.project();
         let mut timer = this.timer;
         let is_first = this.seen_changes.replace(changes).is_none();
-        if let Closing::Engine { bytes } = this.closing {
-            if is_first {
-                // The engine has said goodbye since, which is no sign of the peer.
-                *bytes = this.context.activity.bytes();
-            } else if this.deadline.is_some() && this.context.activity.phase() == Phase::Idle {
-                // A peer that goes on to send gets no more time for it.
-                return false;
-            }
+        if let Closing::Engine { bytes } = this.closing
+            && is_first
+        {
+            // The engine has said goodbye since, which is no sign of the peer.
+            *bytes = this.context.activity.bytes();
         }
         let timeout = match (*this.closing, this.context.activity.phase()) {
             (Closing::Fresh, _) => Some(FRESH_GRACE),

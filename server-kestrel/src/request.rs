@@ -1,5 +1,6 @@
 //! From hyper's request to the app's.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
@@ -39,11 +40,29 @@ pub(crate) struct ConnectionContext {
 pub(crate) struct RequestService {
     app: App,
     context: Arc<ConnectionContext>,
+    /// The state of the last request over HTTP/1.1; when nobody else holds it any more, the next one takes its place.
+    last: Cell<Option<Arc<RequestState>>>,
 }
 
 impl RequestService {
     pub(crate) fn new(app: App, context: Arc<ConnectionContext>) -> Self {
-        Self { app, context }
+        Self { app, context, last: Cell::new(None) }
+    }
+
+    fn state(&self, request: &Request<Incoming>) -> Arc<RequestState> {
+        if !self.context.is_http1 {
+            return Arc::new(RequestState::new(&self.context, request));
+        }
+        let mut last = self.last.take();
+        let state = match last.as_mut().and_then(Arc::get_mut) {
+            Some(state) => {
+                state.reuse(request);
+                last.unwrap_or_else(|| Arc::new(RequestState::new(&self.context, request)))
+            }
+            None => Arc::new(RequestState::new(&self.context, request)),
+        };
+        self.last.set(Some(Arc::clone(&state)));
+        state
     }
 }
 
@@ -53,7 +72,7 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     type Future = Respond;
 
     fn call(&self, mut request: Request<Incoming>) -> Respond {
-        let state = Arc::new(RequestState::new(&self.context, &request));
+        let state = self.state(&request);
         if let Err(refusal) = validation::check(&request) {
             return Respond::refuse(state, refusal);
         }
@@ -111,32 +130,48 @@ const UNLIMITED: u64 = u64::MAX;
 
 impl RequestState {
     fn new(context: &Arc<ConnectionContext>, request: &Request<Incoming>) -> Self {
+        let mut state = Self {
+            context: Arc::clone(context),
+            ordinal: 0,
+            is_head: false,
+            is_connect: false,
+            can_have_body: false,
+            max_body_size: AtomicU64::new(0),
+            is_body_read: AtomicBool::new(false),
+            is_body_ended: AtomicBool::new(false),
+            body_failure: AtomicU16::new(0),
+            abort_code: AtomicU64::new(0),
+            stream: AtomicWaker::new(),
+            aborted: OnceLock::new(),
+            rare: OnceLock::new(),
+        };
+        state.reuse(request);
+        state
+    }
+
+    /// Begins a request in a state that belongs to nobody else.
+    fn reuse(&mut self, request: &Request<Incoming>) {
         let is_connect = *request.method() == Method::CONNECT;
         let can_have_body = !is_connect && !hyper::body::Body::is_end_stream(request.body());
-        let rare = OnceLock::new();
+        self.ordinal = self.context.activity.request_begins();
+        self.is_head = *request.method() == Method::HEAD;
+        self.is_connect = is_connect;
+        self.can_have_body = can_have_body;
+        *self.max_body_size.get_mut() = self.context.max_request_body_size.unwrap_or(UNLIMITED);
+        *self.is_body_read.get_mut() = false;
+        *self.is_body_ended.get_mut() = !can_have_body;
+        *self.body_failure.get_mut() = 0;
+        *self.abort_code.get_mut() = 0;
+        self.aborted.take();
+        self.rare.take();
         if let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
-            // The cell was made a line ago, so it is empty.
-            let _ = rare.set(Box::new(Rare {
+            // The cell was emptied a line ago.
+            let _ = self.rare.set(Box::new(Rare {
                 upgrade: Mutex::new(Some(upgrade.clone())),
                 is_upgradable: !can_have_body,
                 protocol: request.extensions().get::<Protocol>().cloned(),
                 ..Rare::default()
             }));
-        }
-        Self {
-            ordinal: context.activity.request_begins(),
-            context: Arc::clone(context),
-            is_head: *request.method() == Method::HEAD,
-            is_connect,
-            can_have_body,
-            max_body_size: AtomicU64::new(context.max_request_body_size.unwrap_or(UNLIMITED)),
-            is_body_read: AtomicBool::new(false),
-            is_body_ended: AtomicBool::new(!can_have_body),
-            body_failure: AtomicU16::new(0),
-            abort_code: AtomicU64::new(0),
-            stream: AtomicWaker::new(),
-            aborted: OnceLock::new(),
-            rare,
         }
     }
 

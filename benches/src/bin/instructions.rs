@@ -13,6 +13,10 @@ use std::time::Duration;
 const FEW: u64 = 500;
 const MANY: u64 = 4500;
 
+/// What curl sends.
+const REQUEST: &[u8] =
+    b"GET /plaintext HTTP/1.1\r\nHost: localhost:5000\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\n\r\n";
+
 /// The programs, the yardstick first: what is shown, the file, its arguments.
 const PROGRAMS: [(&str, &str, &[&str]); 3] = [
     ("bare hyper", "bare-hyper", &[]),
@@ -61,7 +65,9 @@ fn measure(program: &Path, arguments: &[&str], requests: u64) -> io::Result<u64>
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|error| io::Error::other(format!("cannot start valgrind (Debian's package valgrind): {error}")))?;
+        .map_err(|error| {
+            io::Error::other(format!("cannot start valgrind (Debian's package valgrind): {error}"))
+        })?;
     let counted = drive(&mut child, requests);
     if counted.is_err() {
         let _ = child.kill();
@@ -70,9 +76,9 @@ fn measure(program: &Path, arguments: &[&str], requests: u64) -> io::Result<u64>
     counted?;
     let report = String::from_utf8_lossy(&output.stderr);
     let total = report.lines().find_map(|line| line.split_once("Collected : "));
-    total
-        .and_then(|(_, count)| count.trim().parse().ok())
-        .ok_or_else(|| io::Error::other(format!("callgrind reported nothing for {}: {report}", program.display())))
+    total.and_then(|(_, count)| count.trim().parse().ok()).ok_or_else(|| {
+        io::Error::other(format!("callgrind reported nothing for {}: {report}", program.display()))
+    })
 }
 
 /// Waits for the program, asks so many times, and ends it.
@@ -88,7 +94,7 @@ fn drive(child: &mut Child, requests: u64) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     for _ in 0..requests {
-        stream.write_all(b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\nAccept: text/plain\r\n\r\n")?;
+        stream.write_all(REQUEST)?;
         read_response(&mut stream)?;
     }
     drop(stream);
