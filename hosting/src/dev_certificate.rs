@@ -10,6 +10,7 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 use server_kestrel::HttpsOptions;
+use tracing::Level;
 use x509_parser::pem::Pem;
 
 use crate::Error;
@@ -37,21 +38,22 @@ const NAMES: [&str; 7] = [
 /// The certificate of the user, made if there is none that is valid.
 ///
 /// `localhost.pem` holds certificate and key and is readable by the user only; `localhost.crt` is the certificate
-/// alone, for those who are to trust it.
-pub(crate) fn find_or_create() -> Result<HttpsOptions, Error> {
+/// alone, for those who are to trust it. That one was made is told in `messages`.
+pub(crate) fn find_or_create(messages: &mut Vec<(Level, String)>) -> Result<HttpsOptions, Error> {
     let folder = folder().ok_or_else(|| {
         Error::new("there is no place for a development certificate: neither XDG_DATA_HOME nor HOME is set; configure Kestrel:Certificates:Default:Path and :KeyPath")
     })?;
     let pem = folder.join("localhost.pem");
-    if !is_valid(&pem) {
-        create(&folder, &pem).map_err(|error| {
-            let message = format!("cannot make a development certificate in {}", folder.display());
-            Error::new(message).with_source(error)
-        })?;
-        tracing::info!(
-            certificate = %folder.join("localhost.crt").display(),
-            "made a development certificate; clients warn of it until they trust it"
+    let is_new = create_once(&folder, &pem).map_err(|error| {
+        let message = format!("cannot make a development certificate in {}", folder.display());
+        Error::new(message).with_source(error)
+    })?;
+    if is_new {
+        let message = format!(
+            "made a development certificate; clients warn of it until they trust {}",
+            folder.join("localhost.crt").display()
         );
+        messages.push((Level::INFO, message));
     }
     Ok(HttpsOptions::pem_files(&pem, &pem))
 }
@@ -78,15 +80,30 @@ fn is_valid(pem: &Path) -> bool {
     remaining.is_some_and(|remaining| remaining.unsigned_abs() > MIN_REMAINING)
 }
 
+/// Makes the certificate unless there is one; true if it was made. Of programs that start at once, one makes it and
+/// the others wait for it.
+fn create_once(folder: &Path, pem: &Path) -> io::Result<bool> {
+    if is_valid(pem) {
+        return Ok(false);
+    }
+    create_private_folder(folder)?;
+    let lock = fs::File::create(folder.join("lock"))?;
+    lock.lock()?;
+    if is_valid(pem) {
+        return Ok(false);
+    }
+    create(folder, pem)?;
+    Ok(true)
+}
+
 fn create(folder: &Path, pem: &Path) -> io::Result<()> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(io::Error::other)?;
     let certificate =
         parameters().and_then(|parameters| parameters.self_signed(&key)).map_err(io::Error::other)?;
-    create_private_folder(folder)?;
-    // Certificate and key in one file, renamed into place: two programs that start at once never mix theirs.
+    // The pair comes last and in one file: once it is there, everything is, and nobody reads half of it.
+    replace(&folder.join("localhost.crt"), certificate.pem().as_bytes())?;
     let both = certificate.pem() + &key.serialize_pem();
-    replace(pem, both.as_bytes())?;
-    replace(&folder.join("localhost.crt"), certificate.pem().as_bytes())
+    replace(pem, both.as_bytes())
 }
 
 fn parameters() -> Result<CertificateParams, rcgen::Error> {
@@ -138,8 +155,9 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("dev-certs-{}", std::process::id()));
         let pem = folder.join("localhost.pem");
         assert!(!is_valid(&pem));
-        create(&folder, &pem).unwrap();
+        assert!(create_once(&folder, &pem).unwrap());
         assert!(is_valid(&pem));
+        assert!(!create_once(&folder, &pem).unwrap());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

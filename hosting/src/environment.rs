@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::startup::Surroundings;
+
 /// Where and as what the application runs.
 #[doc(alias = "IHostEnvironment")]
 #[doc(alias = "IWebHostEnvironment")]
@@ -17,6 +19,17 @@ pub struct HostEnvironment {
 }
 
 impl HostEnvironment {
+    /// What holds unless the configuration says otherwise.
+    pub(crate) fn around(surroundings: &Surroundings) -> Self {
+        let program = surroundings.program.file_stem().unwrap_or_default();
+        let crate_folder = surroundings.variable("CARGO_MANIFEST_DIR").map(PathBuf::from);
+        Self {
+            name: "Production".to_owned(),
+            application_name: program.to_string_lossy().into_owned(),
+            content_root: crate_folder.unwrap_or_else(|| surroundings.current_folder.clone()),
+        }
+    }
+
     /// Whether the environment has this name, regardless of case.
     #[doc(alias = "IsEnvironment")]
     pub fn is(&self, name: &str) -> bool {
@@ -36,6 +49,6 @@ impl HostEnvironment {
 
 impl Default for HostEnvironment {
     fn default() -> Self {
-        Self { name: "Production".to_owned(), application_name: String::new(), content_root: PathBuf::new() }
+        Self::around(&Surroundings::of_the_process())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use crate::launch_settings::choice::LaunchChoice;
-use crate::{Configuration, Error, HostEnvironment, HostOptions, urls};
+use crate::{Configuration, ConfigurationBuilder, Error, HostEnvironment, HostOptions, urls};
 
 /// The surroundings of the process, so that tests can bring their own.
 pub(crate) struct Surroundings {
@@ -28,7 +28,7 @@ impl Surroundings {
         }
     }
 
-    fn variable(&self, name: &str) -> Option<String> {
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
         self.variables.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone())
     }
 }
@@ -58,17 +58,20 @@ impl Startup {
             &surroundings.program,
         )?;
         let variables = choice.over(surroundings.variables.iter().cloned());
-        // Lowest first: ASPNETCORE_, DOTNET_, then for the host's own settings the command line.
-        let prefixed = Configuration::builder()
-            .environment_variables(Some("ASPNETCORE_"), variables.clone())
-            .environment_variables(Some("DOTNET_"), variables.clone());
-        let host = prefixed.clone().command_line(choice.arguments.clone()).build()?;
+        // The host's own settings, which say where the files are, come from variables and arguments only.
+        let prefixed = |builder: ConfigurationBuilder| {
+            builder
+                .environment_variables(Some("ASPNETCORE_"), variables.clone())
+                .environment_variables(Some("DOTNET_"), variables.clone())
+        };
+        let host = prefixed(Configuration::builder()).command_line(choice.arguments.clone()).build()?;
         let environment = environment(&host, overrides, surroundings);
         let root = &environment.content_root;
-        let configuration = prefixed
+        let files = Configuration::builder()
             .json_file(root.join("appsettings.json"), true)
-            .json_file(root.join(format!("appsettings.{}.json", environment.name)), true)
-            .environment_variables(None, variables)
+            .json_file(root.join(format!("appsettings.{}.json", environment.name)), true);
+        let configuration = prefixed(files)
+            .environment_variables(None, variables.clone())
             .command_line(choice.arguments)
             .build()?;
         Ok(Self { configuration, environment, messages: choice.messages })
@@ -81,23 +84,14 @@ fn environment(
     surroundings: &Surroundings,
 ) -> HostEnvironment {
     let given = |key: &str| host.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
-    let file_name = surroundings.program.file_stem().map(|name| name.to_string_lossy().into_owned());
-    let base = surroundings.variable("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let base = base.unwrap_or_else(|| surroundings.current_folder.clone());
+    let default = HostEnvironment::around(surroundings);
+    let application_name = overrides.application_name.clone().or_else(|| given("applicationName"));
     let content_root = overrides.content_root.clone().or_else(|| given("contentRoot").map(PathBuf::from));
     HostEnvironment {
-        name: overrides
-            .environment
-            .clone()
-            .or_else(|| given("environment"))
-            .unwrap_or_else(|| HostEnvironment::default().name),
-        application_name: overrides
-            .application_name
-            .clone()
-            .or_else(|| given("applicationName"))
-            .or(file_name)
-            .unwrap_or_default(),
-        content_root: content_root.map_or(base, |root| surroundings.current_folder.join(root)),
+        name: overrides.environment.clone().or_else(|| given("environment")).unwrap_or(default.name),
+        application_name: application_name.unwrap_or(default.application_name),
+        content_root: content_root
+            .map_or(default.content_root, |root| surroundings.current_folder.join(root)),
     }
 }
 
@@ -105,11 +99,12 @@ fn environment(
 pub(crate) fn host_options(
     configuration: &Configuration,
     environment: &HostEnvironment,
+    messages: &mut Vec<(Level, String)>,
 ) -> Result<HostOptions, Error> {
     let defaults = HostOptions::default();
     let seconds = configuration.get_parsed::<u32>("shutdownTimeoutSeconds")?;
     Ok(HostOptions {
-        urls: urls::from(configuration)?,
+        urls: urls::from(configuration, messages)?,
         prefer_hosting_urls: configuration.get_bool("preferHostingUrls")?.unwrap_or_default(),
         shutdown_timeout: seconds
             .map_or(defaults.shutdown_timeout, |seconds| Duration::from_secs(seconds.into())),

@@ -1,17 +1,23 @@
 //! The addresses that the configuration asks for.
 
 use server_abstractions::Address;
+use tracing::Level;
 
 use crate::{Configuration, ConfigurationError};
 
-/// `urls`; without it `http_ports` and `https_ports`, which stand for every address of the machine.
-pub(crate) fn from(configuration: &Configuration) -> Result<Vec<Address>, ConfigurationError> {
+/// `urls`; without it `http_ports` and `https_ports`, which stand for every address of the machine. What is passed
+/// over is told in `messages`.
+pub(crate) fn from(
+    configuration: &Configuration,
+    messages: &mut Vec<(Level, String)>,
+) -> Result<Vec<Address>, ConfigurationError> {
     let ports = [("http_ports", "http"), ("https_ports", "https")];
     let is_given = |key: &str| configuration.get(key).is_some_and(|value| !value.trim().is_empty());
     if is_given("urls") {
-        for (key, _) in ports.iter().filter(|(key, _)| is_given(key)) {
-            tracing::warn!(key, "the ports are overridden by the configured urls");
-        }
+        let overridden = ports.iter().filter(|(key, _)| is_given(key));
+        messages.extend(
+            overridden.map(|(key, _)| (Level::WARN, format!("{key} is overridden by the configured urls"))),
+        );
         let urls = configuration.get("urls").unwrap_or_default();
         return Address::parse_list(urls).map_err(|error| configuration.invalid("urls", error));
     }
@@ -38,7 +44,7 @@ mod tests {
 
     fn urls(values: &[(&str, &str)]) -> Result<Vec<String>, String> {
         let configuration = Configuration::builder().values(values.iter().copied()).build().unwrap();
-        from(&configuration)
+        from(&configuration, &mut Vec::new())
             .map(|urls| urls.iter().map(ToString::to_string).collect())
             .map_err(|error| error.to_string())
     }

@@ -24,8 +24,8 @@ use crate::{
 /// }
 /// ```
 ///
-/// The configuration, lowest layer first: `ASPNETCORE_` variables, `DOTNET_` variables, `appsettings.json`,
-/// `appsettings.{Environment}.json`, all variables, the command line. A launch profile of
+/// The configuration, lowest layer first: `appsettings.json`, `appsettings.{Environment}.json`, `ASPNETCORE_`
+/// variables, `DOTNET_` variables, all variables, the command line. A launch profile of
 /// `Properties/launchSettings.json` stands in the place of the variables it sets.
 ///
 /// | key | meaning | default |
@@ -235,8 +235,9 @@ impl WebApplicationBuilder {
     /// and cannot be made.
     pub fn build<M>(self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
         let Self { startup, kestrel, pipeline, services, urls, lifetime, .. } = self;
-        let startup = startup?;
-        let mut host = host_options(&startup.configuration, &startup.environment)?;
+        let mut startup = startup?;
+        let messages = &mut startup.messages;
+        let mut host = host_options(&startup.configuration, &startup.environment, messages)?;
         if let Some(urls) = urls {
             host.urls = Address::parse_list(&urls)
                 .map_err(|error| Error::new("the urls of the code cannot be used").with_source(error))?;
@@ -245,7 +246,7 @@ impl WebApplicationBuilder {
         kestrel.into_iter().for_each(|change| change(&mut options));
         kestrel_section::apply(&startup.configuration, &startup.environment, &mut options)?;
         if startup.environment.is_development() && needs_certificate(&options, &host) {
-            options.https_defaults = Some(dev_certificate::find_or_create()?);
+            options.https_defaults = Some(dev_certificate::find_or_create(messages)?);
         }
         let log_filter = logging::filter(&startup.configuration)?;
         let server = Kestrel::new(options);

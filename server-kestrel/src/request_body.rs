@@ -11,6 +11,7 @@ use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use server_abstractions::BoxError;
 
+use crate::protocol::is_disconnect;
 use crate::request::RequestState;
 
 /// Reads hyper's body, counts it against the limit, and tells the request's state how it ended.
@@ -78,6 +79,9 @@ impl Body for RequestBody {
             Some(Err(error)) => {
                 this.progress = Progress::Failed;
                 this.state.fail_body(StatusCode::BAD_REQUEST);
+                if is_disconnect(&error) {
+                    this.state.fire_aborted();
+                }
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {

@@ -1,4 +1,5 @@
-//! The yardstick: hyper's HTTP/1.1 and nothing else, on one thread. Ends with its standard input.
+//! The yardstick: hyper's HTTP/1.1 and nothing else, on a runtime of one thread or, with `--multi-thread`, on the
+//! runtime that `#[tokio::main]` makes. Ends with its standard input.
 
 use std::convert::Infallible;
 
@@ -20,8 +21,15 @@ async fn plaintext(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, 
     Ok(response)
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> std::io::Result<()> {
+fn main() -> std::io::Result<()> {
+    let mut builder = match std::env::args().nth(1).as_deref() {
+        Some("--multi-thread") => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all().build()?.block_on(serve())
+}
+
+async fn serve() -> std::io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     benches::announce(listener.local_addr()?);
     tokio::spawn(async move {

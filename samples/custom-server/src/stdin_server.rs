@@ -4,7 +4,8 @@ use hosting::server_abstractions::{
 use hosting::{Body, BoxError, Request, RequestFeatures};
 use http_body_util::BodyExt;
 use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, stdin, stdout};
+use tokio::io::{AsyncWriteExt, stdout};
+use tokio::sync::mpsc;
 
 /// Serves one request per line of the standard input, one after the other, and ends with it.
 #[derive(Default)]
@@ -36,10 +37,10 @@ impl Server for StdinServer {
 }
 
 async fn serve_lines(app: App, features: &FeatureCollection, lifetime: &Lifetime) -> Result<(), BoxError> {
-    let mut lines = BufReader::new(stdin()).lines();
+    let mut lines = lines_of_stdin();
     for number in 1.. {
         let line = tokio::select! {
-            line = lines.next_line() => line?,
+            line = lines.recv() => line.transpose()?,
             () = lifetime.draining() => None,
         };
         let Some(line) = line else { break };
@@ -59,6 +60,16 @@ async fn serve_lines(app: App, features: &FeatureCollection, lifetime: &Lifetime
         stdout().flush().await?;
     }
     Ok(())
+}
+
+/// The lines of the standard input, from a thread of its own: a read of it cannot be cancelled, and the runtime would
+/// wait for one of its own threads at the end.
+fn lines_of_stdin() -> mpsc::Receiver<std::io::Result<String>> {
+    let (sender, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().lines().try_for_each(|line| sender.blocking_send(line));
+    });
+    lines
 }
 
 fn parse(line: &str) -> Option<Request<Body>> {

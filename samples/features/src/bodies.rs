@@ -10,7 +10,7 @@ use http_body_util::channel::Channel;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
-use crate::{empty, with_type};
+use crate::answer::{empty, with_type};
 
 /// The size of a piece of a streamed body.
 const PIECE: usize = 16 * 1024;

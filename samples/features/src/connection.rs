@@ -9,7 +9,7 @@ use hosting::{Body, Request, RequestFeatures, Response};
 use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::with_type;
+use crate::answer::with_type;
 
 /// The facts of the connection and the features of the request.
 pub(crate) fn facts(request: &Request<Body>) -> Value {

@@ -15,6 +15,7 @@
 //! | `/ws` | a WebSocket that echoes |
 //! | `/sse` | ticks, until the server stops |
 
+mod answer;
 mod bodies;
 mod connection;
 mod page;
@@ -23,7 +24,9 @@ mod websocket;
 use std::time::Duration;
 
 use hosting::server_abstractions::{HttpRequestFeature, HttpRequestLifetimeFeature};
-use hosting::{Body, HeaderValue, Request, RequestFeatures, Response, StatusCode, WebApplication};
+use hosting::{Body, Request, RequestFeatures, Response, StatusCode, WebApplication};
+
+use answer::{empty, valid_status, with_type};
 
 #[tokio::main]
 async fn main() -> Result<(), hosting::Error> {
@@ -31,14 +34,16 @@ async fn main() -> Result<(), hosting::Error> {
 }
 
 async fn handle(request: Request<Body>) -> Response<Body> {
+    if request.uri().path() == "/plaintext" {
+        return with_type("text/plain", Body::from("Hello, World!"));
+    }
     let path = request.path().into_owned();
-    let (route, argument) = match path[1.min(path.len())..].split_once('/') {
-        Some((route, argument)) => (route.to_owned(), argument.parse::<u64>().ok()),
-        None => (path.trim_start_matches('/').to_owned(), None),
+    let (route, argument) = match path.trim_start_matches('/').split_once('/') {
+        Some((route, argument)) => (route, argument.parse::<u64>().ok()),
+        None => (path.trim_start_matches('/'), None),
     };
-    match (route.as_str(), argument) {
+    match (route, argument) {
         ("", None) => page::html(&request),
-        ("plaintext", None) => with_type("text/plain", Body::from("Hello, World!")),
         ("json", None) => with_type("application/json", Body::from(r#"{"message":"Hello, World!"}"#)),
         ("echo", None) => bodies::echo(request),
         ("count", None) => bodies::count(request).await,
@@ -57,29 +62,9 @@ async fn handle(request: Request<Body>) -> Response<Body> {
         }
         ("connection", None) => connection::json(&request),
         ("headers", None) => connection::headers_json(&request),
-        ("status", Some(code)) => {
-            empty(u16::try_from(code).ok().and_then(valid_status).unwrap_or(StatusCode::BAD_REQUEST))
-        }
+        ("status", Some(code)) => empty(valid_status(code).unwrap_or(StatusCode::BAD_REQUEST)),
         ("ws", None) => websocket::echo(&request),
         ("sse", None) => bodies::ticks(&request),
         _ => empty(StatusCode::NOT_FOUND),
     }
-}
-
-/// A final status; 1xx cannot end a request.
-fn valid_status(code: u16) -> Option<StatusCode> {
-    StatusCode::from_u16(code).ok().filter(|status| !status.is_informational())
-}
-
-fn with_type(content_type: &'static str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let content_type = HeaderValue::from_static(content_type);
-    response.headers_mut().insert("content-type", content_type);
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
 }

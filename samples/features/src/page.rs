@@ -1,8 +1,8 @@
 use hosting::{Body, Request, Response};
 use serde_json::Value;
 
+use crate::answer::with_type;
 use crate::connection::facts;
-use crate::with_type;
 
 /// A page with the facts of the connection that it came on.
 pub(crate) fn html(request: &Request<Body>) -> Response<Body> {

@@ -5,7 +5,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, frame::coding::CloseCode};
 
-use crate::empty;
+use crate::answer::empty;
 
 /// Upgrades to a WebSocket (RFC 6455) that sends back what it is sent.
 pub(crate) fn echo(request: &Request<Body>) -> Response<Body> {
