@@ -209,8 +209,10 @@ impl<F: Future<Output = Response<Body>>> Future for CatchPanic<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
         let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll,
+        // Written through a reference, since what a caught closure returns is copied once more.
+        let mut polled = Poll::Pending;
+        match catch_unwind(AssertUnwindSafe(|| polled = future.poll(cx))) {
+            Ok(()) => polled,
             Err(panic) => Poll::Ready(panicked(&*panic)),
         }
     }

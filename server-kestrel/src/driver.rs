@@ -22,6 +22,11 @@ use crate::request::{ConnectionContext, RequestService};
 /// How long a connection that is closing and quiet may wait for its peer: the answer to GOAWAY, the end of TLS.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
+/// How often a busy connection is looked at, to find out since when it is idle.
+///
+/// A shorter keep-alive timeout is the interval instead.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A connection of an HTTP engine.
 pub(crate) trait Engine: Future<Output = hyper::Result<()>> {
     /// Finishes what is under way and takes nothing new.
@@ -43,27 +48,41 @@ impl Engine for http2::Connection<TokioIo<ConnectionIo>, RequestService, StreamE
 pin_project! {
     /// The future of a connection.
     ///
-    /// A poll on behalf of a request costs a few loads: the signals are polled only when one was sent or the task's
-    /// waker changed, the clock is read only when the phase changed, and the timer is armed anew only when the
-    /// deadline has come nearer or the timer has fired.
+    /// A poll on behalf of a request costs a few loads. The signals are polled only when the task's waker changed. The
+    /// clock is not read: while requests come and go, the timer fires once in [`LOOK`], and only when a look finds
+    /// that nothing has happened since the last one is the deadline of the idle time set. So a connection is idle for
+    /// its timeout at least, and for a second more at most.
     pub(crate) struct Driver<E> {
         #[pin]
         engine: E,
         context: Arc<ConnectionContext>,
         keep_alive_timeout: Duration,
+        look: Duration,
         request_headers_timeout: Duration,
         #[pin]
         draining: WaitForCancellationFutureOwned,
         #[pin]
         aborting: WaitForCancellationFutureOwned,
         registered: Option<Waker>,
+        // Whether the timer does not know the waker yet.
+        is_waker_new: bool,
         seen_signals: u8,
         seen_changes: Option<u32>,
-        deadline: Option<Instant>,
+        armed: Armed,
         #[pin]
         timer: Sleep,
         closing: Closing,
     }
+}
+
+/// What the timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Armed {
+    No,
+    /// To see whether anything has happened meanwhile.
+    Look,
+    /// To end what the connection does.
+    Deadline,
 }
 
 /// How far the end of a connection has come.
@@ -88,14 +107,16 @@ impl<E: Engine> Driver<E> {
         Self {
             engine,
             keep_alive_timeout: limits.keep_alive_timeout,
+            look: LOOK.min(limits.keep_alive_timeout),
             request_headers_timeout: limits.request_headers_timeout,
             draining: context.accepted.lifetime.draining(),
             aborting: context.accepted.lifetime.aborting(),
             context,
             registered: None,
+            is_waker_new: false,
             seen_signals: 0,
             seen_changes: None,
-            deadline: None,
+            armed: Armed::No,
             timer: sleep_until(now + limits.keep_alive_timeout),
             closing: Closing::No,
         }
@@ -142,6 +163,7 @@ impl<E: Engine> Driver<E> {
         let accepted = &this.context.accepted;
         if !this.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             *this.registered = Some(cx.waker().clone());
+            *this.is_waker_new = true;
             accepted.signals.register(cx.waker());
             // Registers with both; whether they have fired is read from the lifetime.
             let _ = this.draining.poll(cx);
@@ -163,6 +185,7 @@ impl<E: Engine> Driver<E> {
         if new & Signals::CLOSE == 0 && this.context.activity.is_fresh() {
             *this.closing = Closing::Fresh;
             *this.seen_changes = None;
+            *this.armed = Armed::No;
             return false;
         }
         true
@@ -173,6 +196,7 @@ impl<E: Engine> Driver<E> {
         this.engine.graceful_shutdown();
         *this.closing = Closing::Engine { bytes: this.context.activity.bytes() };
         *this.seen_changes = None;
+        *this.armed = Armed::No;
     }
 
     /// Follows the phase, and tells what to do when its time is over.
@@ -182,79 +206,94 @@ impl<E: Engine> Driver<E> {
             if self.closing == Closing::Fresh && !self.context.activity.is_fresh() {
                 return Deadline::Close;
             }
-            if !self.as_mut().rearm(changes) {
+            // The common case: a look is due within a second, and finds out what has changed.
+            let is_look_due = self.armed == Armed::Look && !self.timer.is_elapsed();
+            if is_look_due && !self.is_waker_new && self.context.activity.phase() != Phase::Head {
                 return Deadline::None;
             }
-        }
-        loop {
-            let mut this = self.as_mut().project();
-            if this.timer.as_mut().poll(cx).is_pending() {
-                return Deadline::None;
-            }
-            let Some(deadline) = *this.deadline else { return Deadline::None };
-            if deadline <= Instant::now() {
-                match self.as_mut().expire() {
-                    Deadline::None => {}
-                    expired => return expired,
-                }
-            } else {
-                this.timer.reset(deadline);
+            if !is_look_due || self.context.activity.phase() == Phase::Head {
+                self.as_mut().follow(changes);
             }
         }
+        *self.as_mut().project().is_waker_new = false;
+        while self.armed != Armed::No && self.as_mut().project().timer.poll(cx).is_ready() {
+            match self.as_mut().fired() {
+                Deadline::None => {}
+                expired => return expired,
+            }
+        }
+        Deadline::None
     }
 
-    /// Sets the deadline of the phase; returns whether the timer was armed anew and must be polled.
-    fn rearm(self: Pin<&mut Self>, changes: u32) -> bool {
-        let this = self.project();
-        let mut timer = this.timer;
-        let is_first = this.seen_changes.replace(changes).is_none();
-        if let Closing::Engine { bytes } = this.closing
+    /// The phase has changed, and no look is due that would find it out.
+    fn follow(mut self: Pin<&mut Self>, changes: u32) {
+        let is_first = self.seen_changes.is_none();
+        if let Closing::Engine { .. } = self.closing
             && is_first
         {
             // The engine has said goodbye since, which is no sign of the peer.
-            *bytes = this.context.activity.bytes();
+            let bytes = self.context.activity.bytes();
+            *self.as_mut().project().closing = Closing::Engine { bytes };
         }
-        let timeout = match (*this.closing, this.context.activity.phase()) {
-            (Closing::Fresh, _) => Some(FRESH_GRACE),
-            (Closing::Engine { .. }, Phase::Idle) => Some(CLOSING_GRACE),
-            (Closing::No, Phase::Idle) => Some(*this.keep_alive_timeout),
-            (_, Phase::Head) => Some(*this.request_headers_timeout),
-            (_, Phase::Busy | Phase::Upgraded) => None,
+        let timeout = match (self.closing, self.context.activity.phase()) {
+            (Closing::Fresh, _) => FRESH_GRACE,
+            (_, Phase::Head) => self.request_headers_timeout,
+            (Closing::Engine { .. }, Phase::Idle) => CLOSING_GRACE,
+            (Closing::No, Phase::Idle) if is_first => self.keep_alive_timeout,
+            _ => {
+                let look = self.look;
+                return self.arm(Armed::Look, look, changes);
+            }
         };
-        *this.deadline = timeout.map(|timeout| Instant::now() + timeout);
-        let Some(deadline) = *this.deadline else { return is_first };
-        if is_first || deadline < timer.deadline() || timer.is_elapsed() {
-            timer.as_mut().reset(deadline);
-            return true;
+        self.arm(Armed::Deadline, timeout, changes);
+    }
+
+    fn arm(self: Pin<&mut Self>, armed: Armed, after: Duration, changes: u32) {
+        let this = self.project();
+        *this.armed = armed;
+        *this.seen_changes = Some(changes);
+        this.timer.reset(Instant::now() + after);
+    }
+
+    fn fired(mut self: Pin<&mut Self>) -> Deadline {
+        let changes = self.context.activity.changes();
+        if self.armed == Armed::Deadline {
+            return self.expire();
         }
-        false
+        match self.context.activity.phase() {
+            _ if self.seen_changes != Some(changes) || self.closing != Closing::No => self.follow(changes),
+            // Nothing has happened since the last look, so it has been idle since then at the least.
+            Phase::Idle => {
+                let left = self.keep_alive_timeout.saturating_sub(self.look);
+                self.arm(Armed::Deadline, left, changes);
+            }
+            _ => *self.as_mut().project().armed = Armed::No,
+        }
+        Deadline::None
     }
 
     /// The deadline has passed.
-    fn expire(self: Pin<&mut Self>) -> Deadline {
-        let this = self.project();
-        let activity = &this.context.activity;
-        let bytes = match *this.closing {
+    fn expire(mut self: Pin<&mut Self>) -> Deadline {
+        let activity = &self.context.activity;
+        let (changes, now) = (activity.changes(), activity.bytes());
+        let bytes = match self.closing {
             _ if activity.phase() == Phase::Head => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
-            Closing::Fresh if !this.context.is_http1 => return Deadline::Drop,
+            Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
             Closing::No | Closing::Fresh => return Deadline::Close,
             Closing::Engine { bytes } => bytes,
         };
-        let is_moving = bytes != activity.bytes();
         // While the server stops, its own deadline bounds what waits for the peer; otherwise nothing does.
-        let may_go_on = if this.context.accepted.lifetime.is_draining() {
-            is_moving || activity.is_write_blocked()
+        let may_go_on = if self.context.accepted.lifetime.is_draining() {
+            bytes != now || activity.is_write_blocked()
         } else {
-            is_moving && activity.is_write_blocked()
+            bytes != now && activity.is_write_blocked()
         };
         if !may_go_on {
             return Deadline::Drop;
         }
-        *this.closing = Closing::Engine { bytes: activity.bytes() };
-        let next = Instant::now() + CLOSING_GRACE;
-        *this.deadline = Some(next);
-        this.timer.reset(next);
+        *self.as_mut().project().closing = Closing::Engine { bytes: now };
+        self.arm(Armed::Deadline, CLOSING_GRACE, changes);
         Deadline::None
     }
 }

@@ -89,8 +89,9 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
-    if context.add_server_header {
-        response.headers_mut().entry(SERVER).or_insert(HeaderValue::from_static("Kestrel"));
+    // A walk over the few fields of a response is cheaper than a look-up.
+    if context.add_server_header && !response.headers().keys().any(|name| *name == SERVER) {
+        response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
     }
     if context.is_http1 {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS

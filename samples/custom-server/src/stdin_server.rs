@@ -37,7 +37,7 @@ impl Server for StdinServer {
 }
 
 async fn serve_lines(app: App, features: &FeatureCollection, lifetime: &Lifetime) -> Result<(), BoxError> {
-    let mut lines = lines_of_stdin();
+    let (mut lines, mut output) = (lines_of_stdin(), stdout());
     for number in 1.. {
         let line = tokio::select! {
             line = lines.recv() => line.transpose()?,
@@ -56,8 +56,8 @@ async fn serve_lines(app: App, features: &FeatureCollection, lifetime: &Lifetime
             }
             None => "400 Bad Request\na line is a method and a path, such as: GET /\n".to_owned(),
         };
-        stdout().write_all(answer.as_bytes()).await?;
-        stdout().flush().await?;
+        output.write_all(answer.as_bytes()).await?;
+        output.flush().await?;
     }
     Ok(())
 }
