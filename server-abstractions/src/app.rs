@@ -35,6 +35,7 @@ impl App {
     ///
     /// # Cancel safety
     /// Dropping the future drops the service's future: the request is given up.
+    #[inline]
     pub fn handle(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         self.0.handle(request)
     }

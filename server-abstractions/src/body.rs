@@ -51,6 +51,7 @@ impl Body {
     }
 
     /// Whether all of the body is in memory: it is empty or bytes, and reading it cannot wait or fail.
+    #[inline]
     pub fn is_at_hand(&self) -> bool {
         !matches!(self.0, Kind::Boxed(_))
     }
@@ -60,6 +61,7 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -82,6 +84,7 @@ impl http_body::Body for Body {
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Empty => true,
@@ -90,6 +93,7 @@ impl http_body::Body for Body {
         }
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),

@@ -1,7 +1,7 @@
 //! What the server knows of one connection, as features and as state.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -184,6 +184,8 @@ pub(crate) enum Phase {
     Busy = 2,
     /// The bytes are no longer HTTP.
     Upgraded = 3,
+    /// The peer has gone in the middle of a request (HTTP/1.1).
+    Gone = 4,
 }
 
 /// The activity of one connection. All writes happen in the tasks of the connection, so the atomics are not
@@ -198,6 +200,7 @@ pub(crate) struct Activity {
     received: AtomicU64,
     sent: AtomicU64,
     is_write_blocked: AtomicU8,
+    is_watched: AtomicBool,
 }
 
 impl Activity {
@@ -206,7 +209,8 @@ impl Activity {
             0 => Phase::Idle,
             1 => Phase::Head,
             2 => Phase::Busy,
-            _ => Phase::Upgraded,
+            3 => Phase::Upgraded,
+            _ => Phase::Gone,
         }
     }
 
@@ -254,9 +258,24 @@ impl Activity {
 
     /// A request or the task of a stream has ended, whichever way.
     pub(crate) fn request_ends(&self) {
-        if self.active.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() != Phase::Upgraded {
+        if self.active.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Busy {
+            self.is_watched.store(false, Ordering::Relaxed);
             self.enter(Phase::Idle);
         }
+    }
+
+    /// Asks the I/O wrapper to see whether the peer is still there, until the request under way has ended.
+    pub(crate) fn watch(&self) {
+        self.is_watched.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
+    /// The peer has gone in the middle of a request.
+    pub(crate) fn gone(&self) {
+        self.enter(Phase::Gone);
     }
 
     pub(crate) fn upgraded(&self) {

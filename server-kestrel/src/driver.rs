@@ -208,16 +208,16 @@ impl<E: Engine> Driver<E> {
             }
             // The common case: a look is due within a second, and finds out what has changed.
             let is_look_due = self.armed == Armed::Look && !self.timer.is_elapsed();
-            if is_look_due && !self.is_waker_new && self.context.activity.phase() != Phase::Head {
-                return Deadline::None;
-            }
-            if !is_look_due || self.context.activity.phase() == Phase::Head {
-                self.as_mut().follow(changes);
+            match self.context.activity.phase() {
+                Phase::Gone => return Deadline::Drop,
+                Phase::Idle | Phase::Busy if is_look_due && !self.is_waker_new => return Deadline::None,
+                Phase::Idle | Phase::Busy if is_look_due => {}
+                _ => self.as_mut().follow(changes),
             }
         }
         *self.as_mut().project().is_waker_new = false;
         while self.armed != Armed::No && self.as_mut().project().timer.poll(cx).is_ready() {
-            match self.as_mut().fired() {
+            match self.as_mut().fired(cx) {
                 Deadline::None => {}
                 expired => return expired,
             }
@@ -255,10 +255,15 @@ impl<E: Engine> Driver<E> {
         this.timer.reset(Instant::now() + after);
     }
 
-    fn fired(mut self: Pin<&mut Self>) -> Deadline {
+    fn fired(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Deadline {
         let changes = self.context.activity.changes();
         if self.armed == Armed::Deadline {
             return self.expire();
+        }
+        if self.context.is_http1 && self.context.activity.phase() == Phase::Busy {
+            self.context.activity.watch();
+            // The engine is polled once more, which looks and registers for what comes.
+            cx.waker().wake_by_ref();
         }
         match self.context.activity.phase() {
             _ if self.seen_changes != Some(changes) || self.closing != Closing::No => self.follow(changes),

@@ -1,6 +1,7 @@
 //! The wrapper around the bytes of every connection, right below the HTTP engine.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -60,6 +61,25 @@ impl ConnectionIo {
         let aborting = guard.aborting.get_or_insert_with(|| Box::pin(guard.lifetime.aborting()));
         ready!(aborting.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")))
+    }
+
+    /// Sees whether the peer has gone while hyper does not read. What has come instead is kept for the next read;
+    /// then nothing more is looked at until it is read.
+    fn watch(&mut self, cx: &mut Context<'_>) {
+        if !self.prefix.is_empty() {
+            return;
+        }
+        let mut piece = [MaybeUninit::uninit(); 512];
+        let mut piece = ReadBuf::uninit(&mut piece);
+        match Pin::new(&mut *self.io).poll_read(cx, &mut piece) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) if !piece.filled().is_empty() => {
+                self.prefix = Bytes::copy_from_slice(piece.filled());
+                // hyper may be waiting for these very bytes.
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(_) => self.activity.gone(),
+        }
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -124,6 +144,10 @@ impl AsyncWrite for ConnectionIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes at the end of every poll, whatever it waits for.
+        if self.activity.is_watched() {
+            self.watch(cx);
+        }
         match Pin::new(&mut *self.io).poll_flush(cx) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => {

@@ -68,6 +68,8 @@ fn http1_engine(limits: &Limits) -> http1::Builder {
     builder
         // The driver's deadline covers the head; hyper's own timer is set anew for each request.
         .header_read_timeout(None)
+        // hyper would look for the peer's end before each handler, with a new buffer; the driver looks once a second.
+        .half_close(true)
         .max_header_size(limits.max_request_head_size as usize);
     if limits.max_request_header_count != 100 {
         // 100 is hyper's own default, which it keeps on the stack.

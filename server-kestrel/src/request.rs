@@ -104,6 +104,8 @@ pub(crate) struct RequestState {
     body_failure: AtomicU16,
     /// What the request was aborted with, plus one; 0 is not at all.
     abort_code: AtomicU64,
+    /// Whether the request is over, so that there is nothing left to abort.
+    is_over: AtomicBool,
     /// The task of an HTTP/2 stream, to be woken by an abort.
     stream: AtomicWaker,
     aborted: OnceLock<CancellationToken>,
@@ -141,6 +143,7 @@ impl RequestState {
             is_body_ended: AtomicBool::new(false),
             body_failure: AtomicU16::new(0),
             abort_code: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
             stream: AtomicWaker::new(),
             aborted: OnceLock::new(),
             rare: OnceLock::new(),
@@ -162,6 +165,7 @@ impl RequestState {
         *self.is_body_ended.get_mut() = !can_have_body;
         *self.body_failure.get_mut() = 0;
         *self.abort_code.get_mut() = 0;
+        *self.is_over.get_mut() = false;
         self.aborted.take();
         self.rare.take();
         if let Some(upgrade) = request.extensions().get::<OnUpgrade>() {
@@ -230,7 +234,15 @@ impl RequestState {
         self.aborted.get_or_init(CancellationToken::new).cancel();
     }
 
+    /// The request has been answered or given up; what an app still keeps of it no longer ends the connection.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
     fn abort_with(&self, reason: h2::Reason) {
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
         self.abort_code.store(u64::from(u32::from(reason)) + 1, Ordering::Release);
         self.stream.wake();
         if self.context.is_http1 {

@@ -31,6 +31,7 @@ impl Drop for UnderWay {
         if !self.is_complete {
             self.state.fire_aborted();
         }
+        self.state.end();
         self.state.context.activity.request_ends();
     }
 }
@@ -51,11 +52,15 @@ impl Future for Respond {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Some(request) = &this.request else { return Poll::Ready(Err("polled after completion".into())) };
-        let response = this.app.as_mut().poll(cx);
+        let Poll::Ready(mut response) = this.app.as_mut().poll(cx) else {
+            return match request.state.poll_abort(cx) {
+                Some(reason) => Poll::Ready(Err(aborted(reason))),
+                None => Poll::Pending,
+            };
+        };
         if let Some(reason) = request.state.poll_abort(cx) {
             return Poll::Ready(Err(aborted(reason)));
         }
-        let mut response = ready!(response);
         finish_head(&mut response, &request.state);
         let request = this.request.take();
         Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, request))))

@@ -1,0 +1,75 @@
+//! The arrows between the crates (ARCHITECTURE.md), read from `cargo metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The normal dependencies of each crate of the workspace.
+fn workspace() -> BTreeMap<String, Vec<Value>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let crates = metadata["packages"].as_array().unwrap().iter().map(|package| {
+        let dependencies = package["dependencies"].as_array().unwrap();
+        let normal = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+        (package["name"].as_str().unwrap().to_owned(), normal.cloned().collect())
+    });
+    crates.collect()
+}
+
+fn names(dependencies: &[Value]) -> BTreeSet<&str> {
+    dependencies.iter().filter_map(|dependency| dependency["name"].as_str()).collect()
+}
+
+#[test]
+fn every_arrow_between_the_crates_points_down() {
+    let workspace = workspace();
+    let allowed: &[(&str, &[&str])] = &[
+        ("server-abstractions", &[]),
+        ("server-kestrel", &["server-abstractions"]),
+        ("server-proxy-integration", &["server-abstractions"]),
+        ("server-httpsys", &["server-abstractions"]),
+        ("hosting", &["server-abstractions", "server-kestrel", "server-proxy-integration", "server-httpsys"]),
+    ];
+    for (name, below) in allowed {
+        let Some(dependencies) = workspace.get(*name) else { continue };
+        let ours: BTreeSet<_> =
+            names(dependencies).into_iter().filter(|name| workspace.contains_key(*name)).collect();
+        let below = BTreeSet::from_iter(below.iter().copied());
+        assert!(ours.is_subset(&below), "{name} depends on {ours:?}, and may on {below:?}");
+    }
+    for name in ["server-abstractions", "server-kestrel", "hosting"] {
+        assert!(workspace.contains_key(name), "{name} is missing");
+    }
+}
+
+#[test]
+fn the_contract_knows_no_engine_no_tls_and_no_format() {
+    let workspace = workspace();
+    let names = names(&workspace["server-abstractions"]);
+    for name in names.iter().copied() {
+        let is_engine =
+            ["hyper", "h2", "h3", "quinn", "rustls", "native-tls", "openssl", "serde"].iter().any(|engine| {
+                name == *engine || name.starts_with(&format!("{engine}-")) || name.contains(engine)
+            });
+        assert!(!is_engine, "server-abstractions depends on {name}");
+    }
+}
+
+#[test]
+fn the_contract_takes_of_tokio_what_spawns_and_opens_nothing() {
+    let workspace = workspace();
+    for dependency in &workspace["server-abstractions"] {
+        let name = dependency["name"].as_str().unwrap();
+        if name.starts_with("tokio") {
+            assert_eq!(dependency["uses_default_features"], false, "{name}");
+            assert_eq!(dependency["features"], Value::Array(Vec::new()), "{name}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Applications and their host, from the outside: as programs, and as code that uses the crate.
+
+mod axum_app;
+mod bad_input;
+mod console;
+mod custom_server;
+mod dev_certificate;
+mod features;
+mod grpc;
+mod pipeline;
+mod precedence;
+mod serve;
+mod settings;
+mod stop;
+mod test_server;
+mod tools;
+mod websocket;

@@ -1,0 +1,26 @@
+//! The specification, as tests: what goes in and what comes out, subject by subject.
+
+#![expect(clippy::unwrap_used, reason = "all of this is tests, which fail where they stand")]
+
+mod bodies;
+mod cargo_host;
+mod dependencies;
+mod disconnects;
+mod endpoints;
+mod features;
+mod hosting;
+mod http1;
+mod http2;
+mod inherited;
+mod layers;
+mod malformed;
+mod program;
+mod protocols;
+mod reload;
+mod repository;
+mod stop;
+mod support;
+mod threads;
+mod timeouts;
+mod tls;
+mod upgrade;

@@ -1,0 +1,318 @@
+//! Requests that are none, or that must not reach an app: bytes in, a status and a closed connection out.
+//!
+//! What the original answers stands in section 7 of its fact sheet. Where the answer here is another one, the case
+//! stands in [`DIFFERENT`] with both.
+
+use crate::support::{Client, Memory, Response, count, hello, start_on_tcp};
+
+/// First lines that are refused with 400.
+const LINES: &[&[u8]] = &[
+    b"GET",
+    b"GET /",
+    b"GET / ",
+    b"GET HTTP/1.1",
+    b"GET  / HTTP/1.1",
+    b"GET / HTTP/1.1 ",
+    b" GET / HTTP/1.1",
+    b"GET / HTTP",
+    b"GET / HTTP/11",
+    b"GET / HTTP/1.1x",
+    b"GE\0T / HTTP/1.1",
+    b"G@T / HTTP/1.1",
+    b"(GET) / HTTP/1.1",
+    b"G\xc4T / HTTP/1.1",
+    b"GET /\0 HTTP/1.1",
+    b"GET /?\0 HTTP/1.1",
+    b"GET /\x80 HTTP/1.1",
+    b"GET /a b HTTP/1.1",
+    b"GET /?a b HTTP/1.1",
+    b"GET ? HTTP/1.1",
+    b"GET % HTTP/1.1",
+    b"GET re/lative HTTP/1.1",
+    b"GET http:// HTTP/1.1",
+    b"GET http:/ HTTP/1.1",
+    b"GET http:/a HTTP/1.1",
+    b"GET http://:80/ HTTP/1.1",
+    b"GET http://user@/ HTTP/1.1",
+    b"CONNECT http://a/ HTTP/1.1",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"\0\0\0\0",
+];
+
+/// Header fields beside a good `Host` that are refused with 400.
+const FIELDS: &[&[u8]] = &[
+    b": value",
+    b"Name : value",
+    b"Name\t: value",
+    b"Name",
+    b"Na me: value",
+    b"Na\rme: value",
+    b"N\0: value",
+    b"N\x80: value",
+    b"Name: a\r\n folded",
+    b"Name: a\r\n\tfolded",
+    b"Name: a\rb",
+    b"Name: a\r\rb",
+    b"Name: a\0b",
+    b"Host: a",
+    b"Host: b",
+    b"Content-Length: NaN",
+    b"Content-Length: -1",
+    b"Content-Length: +1",
+    b"Content-Length: 1 1",
+    b"Content-Length: 1, 1",
+    b"Content-Length: 0x1",
+    b"Content-Length:",
+    b"Content-Length: 1\r\nContent-Length: 2",
+    b"Content-Length: 99999999999999999999999",
+    b"Transfer-Encoding: gzip",
+    b"Transfer-Encoding: identity",
+    b"Transfer-Encoding: xchunked",
+    b"Transfer-Encoding: \x0bchunked",
+    b"Transfer-Encoding: chunked, gzip",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
+    b"Transfer-Encoding:",
+];
+
+/// Values of `Host` that are refused with 400.
+const HOSTS: &[&str] = &[
+    "a b", "a/", "a@b", "a,b", "a;b", "a=b", "a+b", "a*b", "a%20b", ":80", "a:", "a:b", "a:80:80", "[", "[]",
+    "[::1", "[::1]80", "[g]", "http://a",
+];
+
+/// Bodies of chunks that are refused with 400.
+const CHUNKS: &[&str] = &[
+    "x\r\n",
+    "-1\r\n",
+    "0x1\r\na\r\n0\r\n\r\n",
+    " 1\r\na\r\n0\r\n\r\n",
+    "\r\na\r\n0\r\n\r\n",
+    "1\na\r\n0\r\n\r\n",
+    "1\r\na\n0\r\n\r\n",
+    "1\r\nab\r\n0\r\n\r\n",
+    "3\r\nabc0\r\n\r\n",
+    "fffffffffffffffff\r\n",
+    "0;a\n\r\n\r\n",
+    "1;a\rb\r\na\r\n0\r\n\r\n",
+    "1;\na\r\n0\r\n\r\n",
+    "1\r\na\r\n0\r\nT : a\r\n\r\n",
+    "1\r\na\r\n0\r\nT\r\n\r\n",
+    "1\r\na\r\n0\r\n: a\r\n\r\n",
+];
+
+/// Whole requests, the status they get, and the status of the original.
+const DIFFERENT: &[(&str, u16, u16)] = &[
+    // An unknown version is a malformed line to hyper.
+    ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 400, 505),
+    ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 400, 505),
+    ("GET / http/1.1\r\nHost: a\r\n\r\n", 400, 505),
+    ("GET / 8charact\r\nHost: a\r\n\r\n", 400, 505),
+    // Stricter here: spaces and control bytes.
+    ("GET /   HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
+    ("GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
+    ("GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
+    ("GET /<> HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
+    ("GET / HTTP/1.1\r\nHost: a\r\nName: \x01\r\n\r\n", 400, 200),
+    ("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
+    // Laxer here.
+    ("GET /\u{e5} HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
+    ("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
+    ("GET ws://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
+    ("GET http://a/ HTTP/1.1\r\nHost: A\r\n\r\n", 200, 400),
+    ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", 200, 400),
+    ("POST / HTTP/1.0\r\n\r\n", 200, 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;=\r\na\r\n0\r\n\r\n", 200, 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n000000001\r\na\r\n0\r\n\r\n", 200, 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n", 200, 400),
+    // Another status for the same refusal.
+    ("GET ** HTTP/1.1\r\nHost: a\r\n\r\n", 405, 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n", 413, 400),
+    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n", 431, 400),
+];
+
+/// Sends a request and takes the one answer, after which the connection ends.
+async fn refused(request: &[u8], status: u16) -> Response {
+    let shown = request.escape_ascii().to_string();
+    let server = Memory::start(count).await;
+    let mut client = server.client().await;
+    // A good request that follows on the same connection is not answered.
+    client.send([request, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await;
+    let response = client.response().await;
+    assert_eq!(response.status, status, "{shown}");
+    assert!(response.closes() && response.body.is_empty(), "{shown}: {}", response.head);
+    assert!(response.head.starts_with("HTTP/1.1 "), "{shown}: {}", response.head);
+    assert!(response.header("date").is_some(), "{shown}: {}", response.head);
+    assert_eq!(response.header("content-length"), Some("0"), "{shown}");
+    client.closed().await;
+    response
+}
+
+#[tokio::test]
+async fn a_malformed_first_line_is_refused() {
+    for line in LINES {
+        refused(&[line, &b"\r\nHost: a\r\n\r\n"[..]].concat(), 400).await;
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_header_field_is_refused() {
+    for field in FIELDS {
+        refused(&[b"GET / HTTP/1.1\r\nHost: a\r\n", *field, b"\r\n\r\n"].concat(), 400).await;
+    }
+    refused(b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400).await;
+    refused(b"GET / HTTP/1.1\r\nHost: a\r\n\rX", 400).await;
+    // Chunks were not known yet.
+    refused(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400).await;
+}
+
+#[tokio::test]
+async fn a_malformed_host_is_refused() {
+    for host in HOSTS {
+        refused(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), 400).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused_unless_it_is_http_1_0() {
+    refused(b"GET / HTTP/1.1\r\n\r\n", 400).await;
+    refused(b"GET http://a/ HTTP/1.1\r\n\r\n", 400).await;
+    let server = Memory::start(hello).await;
+    for request in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.1\r\nHost:\r\n\r\n"] {
+        assert_eq!(server.client().await.exchange(request).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_target_and_a_host_that_differ_are_refused() {
+    for (target, host) in [
+        ("http://a/", "b"),
+        ("http://a/", ""),
+        ("http://a:81/", "a"),
+        ("https://a/", "a:80"),
+        ("http://a/", "a:443"),
+    ] {
+        refused(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), 400).await;
+    }
+    refused(b"CONNECT a:80 HTTP/1.1\r\nHost: b:80\r\n\r\n", 400).await;
+    let server = Memory::start(hello).await;
+    for (target, host) in [
+        ("http://a", "a"),
+        ("http://a/x?y", "a"),
+        ("http://a:80/", "a"),
+        ("http://a/", "a:80"),
+        ("https://a:443", "a"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(server.client().await.exchange(&request).await.status, 200, "{target} {host}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_of_another_method_is_answered_with_405_and_the_method() {
+    for method in ["GET", "PUT", "POST", "DELETE", "TRACE", "PATCH", "BREW"] {
+        let response = refused(format!("{method} * HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(), 405).await;
+        assert_eq!(response.header("allow"), Some("OPTIONS"));
+        let response = refused(format!("{method} a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n").as_bytes(), 405).await;
+        assert_eq!(response.header("allow"), Some("CONNECT"));
+    }
+    let server = Memory::start(hello).await;
+    assert_eq!(server.client().await.exchange("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
+async fn malformed_chunks_are_refused() {
+    for chunks in CHUNKS {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+        refused(request.as_bytes(), 400).await;
+    }
+}
+
+#[tokio::test]
+async fn chunked_and_a_length_together_are_taken_as_chunked_and_end_the_connection() {
+    let server = Memory::start(count).await;
+    for fields in
+        ["Content-Length: 1\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 1"]
+    {
+        let mut client = server.client().await;
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n")).await;
+        client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert_eq!(client.response().await.text(), "3");
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_answered_with_431() {
+    let fields = |count: usize| (0..count).map(|n| format!("N{n}: x\r\n")).collect::<String>();
+    let many = |count| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(count));
+    refused(many(100).as_bytes(), 431).await;
+    let long = |length| format!("GET / HTTP/1.1\r\nHost: a\r\nName: {}\r\n\r\n", "x".repeat(length));
+    refused(long(50_000).as_bytes(), 431).await;
+    let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(50_000));
+    refused(target.as_bytes(), 431).await;
+
+    let server = Memory::start(hello).await;
+    for request in [many(99), long(32_000)] {
+        assert_eq!(server.client().await.exchange(&request).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn limits_on_the_head_are_obeyed() {
+    let limits = |options: &mut server_kestrel::KestrelOptions| {
+        options.limits.max_request_header_count = 2;
+        options.limits.max_request_head_size = 8192;
+    };
+    let server = Memory::start_with(limits, hello).await;
+    let with = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    for (fields, status) in [("A: x\r\n".to_owned(), 200), ("A: x\r\nB: x\r\n".to_owned(), 431)] {
+        assert_eq!(server.client().await.exchange(&with(&fields)).await.status, status);
+    }
+    let long = format!("A: {}\r\n", "x".repeat(8192));
+    assert_eq!(server.client().await.exchange(&with(&long)).await.status, 431);
+}
+
+#[tokio::test]
+async fn some_answers_differ_from_those_of_the_original() {
+    for (request, status, original) in DIFFERENT {
+        assert_ne!(status, original, "{request:?} does not belong here");
+        let server = Memory::start(count).await;
+        let response = server.client().await.exchange(request).await;
+        assert_eq!(response.status, *status, "{request:?}");
+        assert!(response.status == 200 || response.closes(), "{request:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_request_after_a_good_one_is_refused_after_its_answer() {
+    let server = Memory::start(hello).await;
+    let mut client = server.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /\r\nHost: a\r\n\r\n").await;
+    assert_eq!(client.response().await.text(), "Hello, World!");
+    assert_eq!(client.response().await.status, 400);
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn a_client_that_ends_within_a_head_gets_no_second_answer() {
+    // The original answers 400 to the first three.
+    for request in ["G", "GET / HTTP/1.1\r", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\n", ""] {
+        let server = Memory::start(hello).await;
+        let mut client = server.client().await;
+        client.send(request).await;
+        client.finish_sending().await;
+        client.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_request_is_refused_over_a_real_socket_and_others_go_on() {
+    let (_running, address) = start_on_tcp(hello).await;
+    let mut other = Client::tcp(address).await;
+    assert_eq!(other.get("/").await.status, 200);
+    let mut client = Client::tcp(address).await;
+    assert_eq!(client.exchange("GET\r\n\r\n").await.status, 400);
+    client.closed().await;
+    assert_eq!(other.get("/").await.status, 200);
+}
