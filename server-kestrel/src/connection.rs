@@ -186,6 +186,8 @@ pub(crate) enum Phase {
     Upgraded = 3,
     /// The peer has gone in the middle of a request (HTTP/1.1).
     Gone = 4,
+    /// Everything is said; what the peer still sends is read so that it gets to read the answer (HTTP/1.1).
+    Lingering = 5,
 }
 
 /// The activity of one connection. All writes happen in the tasks of the connection, so the atomics are not
@@ -201,6 +203,7 @@ pub(crate) struct Activity {
     sent: AtomicU64,
     is_write_blocked: AtomicU8,
     is_watched: AtomicBool,
+    is_body_unread: AtomicBool,
 }
 
 impl Activity {
@@ -210,7 +213,8 @@ impl Activity {
             1 => Phase::Head,
             2 => Phase::Busy,
             3 => Phase::Upgraded,
-            _ => Phase::Gone,
+            4 => Phase::Gone,
+            _ => Phase::Lingering,
         }
     }
 
@@ -261,6 +265,27 @@ impl Activity {
         if self.active.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Busy {
             self.is_watched.store(false, Ordering::Relaxed);
             self.enter(Phase::Idle);
+        }
+    }
+
+    /// Tells whether the request that has just ended left a part of its body unread.
+    pub(crate) fn set_body_unread(&self, is_unread: bool) {
+        self.is_body_unread.store(is_unread, Ordering::Relaxed);
+    }
+
+    /// The connection is being closed by us. If the peer may still be sending (the rest of a body, or what follows a
+    /// malformed head), it must not be cut off before it has read the answer; then this is true.
+    pub(crate) fn must_linger(&self) -> bool {
+        match self.phase() {
+            Phase::Lingering | Phase::Head => true,
+            Phase::Idle | Phase::Busy => self.is_body_unread.load(Ordering::Relaxed),
+            Phase::Upgraded | Phase::Gone => false,
+        }
+    }
+
+    pub(crate) fn linger(&self) {
+        if self.phase() != Phase::Lingering {
+            self.enter(Phase::Lingering);
         }
     }
 

@@ -22,6 +22,10 @@ use crate::request::{ConnectionContext, RequestService};
 /// How long a connection that is closing and quiet may wait for its peer: the answer to GOAWAY, the end of TLS.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a connection that is closed by us goes on reading what nobody wants; the original's limit for draining a
+/// body.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How often a busy connection is looked at, to find out since when it is idle.
 ///
 /// A shorter keep-alive timeout is the interval instead.
@@ -193,6 +197,10 @@ impl<E: Engine> Driver<E> {
 
     fn close(self: Pin<&mut Self>) {
         let this = self.project();
+        if this.context.activity.phase() == Phase::Idle {
+            // hyper has read what was left of the last body, or it would have closed the connection then.
+            this.context.activity.set_body_unread(false);
+        }
         this.engine.graceful_shutdown();
         *this.closing = Closing::Engine { bytes: this.context.activity.bytes() };
         *this.seen_changes = None;
@@ -238,6 +246,7 @@ impl<E: Engine> Driver<E> {
         let timeout = match (self.closing, self.context.activity.phase()) {
             (Closing::Fresh, _) => FRESH_GRACE,
             (_, Phase::Head) => self.request_headers_timeout,
+            (_, Phase::Lingering) => LINGER_TIMEOUT,
             (Closing::Engine { .. }, Phase::Idle) => CLOSING_GRACE,
             (Closing::No, Phase::Idle) if is_first => self.keep_alive_timeout,
             _ => {
@@ -282,7 +291,7 @@ impl<E: Engine> Driver<E> {
         let activity = &self.context.activity;
         let (changes, now) = (activity.changes(), activity.bytes());
         let bytes = match self.closing {
-            _ if activity.phase() == Phase::Head => return Deadline::Drop,
+            _ if matches!(activity.phase(), Phase::Head | Phase::Lingering) => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
             Closing::No | Closing::Fresh => return Deadline::Close,

@@ -13,6 +13,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connection::{Activity, Phase};
 
+/// The reads of a lingering connection before others have their turn.
+const LINGER_READS: usize = 64;
+
 /// Counts bytes, tells the phase, and stays with the bytes when they are upgraded: whoever takes the upgrade, the
 /// connection is counted until this is dropped, and ends when the server aborts.
 pub(crate) struct ConnectionIo {
@@ -42,6 +45,25 @@ impl ConnectionIo {
     ) -> Self {
         let guard = Guard { lifetime: lifetime.clone(), aborting: None, _count: lifetime.guard() };
         Self { io, prefix, activity, is_http1, guard }
+    }
+
+    /// Says that nothing more will come, then reads and forgets what the peer sends until it ends as well: a close
+    /// with unread bytes would reset the connection, and the peer would lose the answer. The driver bounds the time.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.activity.phase() != Phase::Lingering {
+            ready!(Pin::new(&mut *self.io).poll_shutdown(cx))?;
+            self.activity.linger();
+        }
+        let mut piece = [MaybeUninit::uninit(); 4096];
+        for _ in 0..LINGER_READS {
+            let mut piece = ReadBuf::uninit(&mut piece);
+            ready!(Pin::new(&mut *self.io).poll_read(cx, &mut piece))?;
+            if piece.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Before an operation: an upgraded connection of an aborted server is at its end.
@@ -158,6 +180,9 @@ impl AsyncWrite for ConnectionIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_http1 && self.activity.must_linger() {
+            return self.linger(cx);
+        }
         match Pin::new(&mut *self.io).poll_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => self.wait(cx),

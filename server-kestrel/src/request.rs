@@ -237,6 +237,7 @@ impl RequestState {
     /// The request has been answered or given up; what an app still keeps of it no longer ends the connection.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+        self.context.activity.set_body_unread(!self.is_body_ended.load(Ordering::Relaxed));
     }
 
     fn abort_with(&self, reason: h2::Reason) {
