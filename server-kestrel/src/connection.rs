@@ -150,6 +150,8 @@ fn connection_id(number: u64) -> String {
 pub(crate) struct Signals {
     sent: AtomicU8,
     driver: AtomicWaker,
+    /// For an upgraded connection, which has no driver.
+    killed: OnceLock<CancellationToken>,
 }
 
 impl Signals {
@@ -161,6 +163,17 @@ impl Signals {
     pub(crate) fn send(&self, signal: u8) {
         self.sent.fetch_or(signal, Ordering::AcqRel);
         self.driver.wake();
+        if signal & Self::KILL != 0 {
+            self.killed().cancel();
+        }
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.sent() & Self::KILL != 0
+    }
+
+    pub(crate) fn killed(&self) -> &CancellationToken {
+        self.killed.get_or_init(CancellationToken::new)
     }
 
     pub(crate) fn sent(&self) -> u8 {

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use server_abstractions::{Io, Lifetime, LifetimeGuard};
+use server_abstractions::{Io, LifetimeGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::connection::{Activity, Phase};
+use crate::connection::{Accepted, Activity, Phase};
 
 /// The reads of a lingering connection before others have their turn.
 const LINGER_READS: usize = 64;
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended the connection")
+}
 
 /// Counts bytes, tells the phase, and stays with the bytes when they are upgraded: whoever takes the upgrade, the
 /// connection is counted until this is dropped, and ends when the server aborts.
@@ -29,10 +33,39 @@ pub(crate) struct ConnectionIo {
 
 /// What counts the connection, and ends it once nobody else does.
 struct Guard {
-    lifetime: Lifetime,
-    /// Made when an upgraded connection first waits.
-    aborting: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    accepted: Arc<Accepted>,
+    /// Made when an upgraded connection first waits; one for each direction, which may belong to different tasks.
+    reader: Option<Ended>,
+    writer: Option<Ended>,
     _count: LifetimeGuard,
+}
+
+/// The server aborts, or somebody has ended this connection.
+struct Ended {
+    aborting: Pin<Box<WaitForCancellationFutureOwned>>,
+    killed: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Ended {
+    fn of(accepted: &Accepted) -> Self {
+        Self {
+            aborting: Box::pin(accepted.lifetime.aborting()),
+            killed: Box::pin(accepted.signals.killed().clone().cancelled_owned()),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.aborting.as_mut().poll(cx).is_ready() || self.killed.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
 }
 
 impl ConnectionIo {
@@ -41,9 +74,10 @@ impl ConnectionIo {
         prefix: Bytes,
         activity: Arc<Activity>,
         is_http1: bool,
-        lifetime: &Lifetime,
+        accepted: &Arc<Accepted>,
     ) -> Self {
-        let guard = Guard { lifetime: lifetime.clone(), aborting: None, _count: lifetime.guard() };
+        let count = accepted.lifetime.guard();
+        let guard = Guard { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count };
         Self { io, prefix, activity, is_http1, guard }
     }
 
@@ -66,23 +100,29 @@ impl ConnectionIo {
         Poll::Pending
     }
 
-    /// Before an operation: an upgraded connection of an aborted server is at its end.
+    /// Before an operation: whether an upgraded connection has been ended.
     fn check(&self) -> io::Result<()> {
-        if self.activity.phase() == Phase::Upgraded && self.guard.lifetime.is_aborting() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
+        let accepted = &self.guard.accepted;
+        if self.activity.phase() == Phase::Upgraded
+            && (accepted.lifetime.is_aborting() || accepted.signals.is_killed())
+        {
+            return Err(ended());
         }
         Ok(())
     }
 
-    /// While an operation waits: an upgraded connection has no driver, so it hears the server itself.
-    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    /// While an operation waits: an upgraded connection has no driver, so it hears of its end itself.
+    fn wait<T>(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<T>> {
         if self.activity.phase() != Phase::Upgraded {
             return Poll::Pending;
         }
-        let guard = &mut self.guard;
-        let aborting = guard.aborting.get_or_insert_with(|| Box::pin(guard.lifetime.aborting()));
-        ready!(aborting.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")))
+        let Guard { accepted, reader, writer, .. } = &mut self.guard;
+        let waiting = match direction {
+            Direction::Read => reader,
+            Direction::Write => writer,
+        };
+        ready!(waiting.get_or_insert_with(|| Ended::of(accepted)).poll(cx));
+        Poll::Ready(Err(ended()))
     }
 
     /// Sees whether the peer has gone while hyper does not read. What has come instead is kept for the next read;
@@ -113,7 +153,7 @@ impl ConnectionIo {
             Poll::Ready(error) => Poll::Ready(error),
             Poll::Pending => {
                 self.activity.sent(None);
-                self.wait(cx)
+                self.wait(cx, Direction::Write)
             }
         }
     }
@@ -130,7 +170,7 @@ impl AsyncRead for ConnectionIo {
         if self.prefix.is_empty() {
             match Pin::new(&mut *self.io).poll_read(cx, buf) {
                 Poll::Ready(result) => result?,
-                Poll::Pending => return self.wait(cx),
+                Poll::Pending => return self.wait(cx, Direction::Read),
             }
         } else {
             let count = self.prefix.len().min(buf.remaining());
@@ -174,7 +214,7 @@ impl AsyncWrite for ConnectionIo {
             Poll::Ready(result) => Poll::Ready(result),
             Poll::Pending => {
                 self.activity.sent(None);
-                self.wait(cx)
+                self.wait(cx, Direction::Write)
             }
         }
     }
@@ -185,7 +225,7 @@ impl AsyncWrite for ConnectionIo {
         }
         match Pin::new(&mut *self.io).poll_shutdown(cx) {
             Poll::Ready(result) => Poll::Ready(result),
-            Poll::Pending => self.wait(cx),
+            Poll::Pending => self.wait(cx, Direction::Write),
         }
     }
 }

@@ -40,7 +40,7 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     };
     let activity = Arc::new(Activity::default());
     let is_http1 = protocol == Protocol::Http1;
-    let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), is_http1, &accepted.lifetime);
+    let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), is_http1, &accepted);
     let context = Arc::new(ConnectionContext {
         features,
         accepted,
@@ -63,6 +63,10 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     }
 }
 
+/// The bytes of a response that may wait for the peer, before the app's body is no longer asked for more; the
+/// original's limit. hyper has one number for this and for what it reads.
+const MAX_RESPONSE_BUFFER: usize = 64 * 1024;
+
 fn http1_engine(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
@@ -70,6 +74,9 @@ fn http1_engine(limits: &Limits) -> http1::Builder {
         .header_read_timeout(None)
         // hyper would look for the peer's end before each handler, with a new buffer; the driver looks once a second.
         .half_close(true)
+        // Head and body go out as one buffer: one copy of a body costs less than a list of buffers for each response.
+        .writev(false)
+        .max_buf_size(MAX_RESPONSE_BUFFER.max(limits.max_request_head_size as usize + 8192))
         .max_header_size(limits.max_request_head_size as usize);
     if limits.max_request_header_count != 100 {
         // 100 is hyper's own default, which it keeps on the stack.

@@ -19,7 +19,7 @@ use server_abstractions::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Accepted, Activity, Phase, Signals};
+use crate::connection::{Accepted, Activity, Signals};
 use crate::request_body::RequestBody;
 use crate::response::Respond;
 
@@ -116,6 +116,8 @@ pub(crate) struct RequestState {
 #[derive(Default)]
 struct Rare {
     upgrade: Mutex<Option<OnUpgrade>>,
+    /// Fires when the response did not accept the upgrade.
+    refused: CancellationToken,
     is_upgradable: bool,
     protocol: Option<Protocol>,
     request_trailers: Mutex<Option<HeaderMap>>,
@@ -234,6 +236,13 @@ impl RequestState {
         self.aborted.get_or_init(CancellationToken::new).cancel();
     }
 
+    /// The response has been decided on and does not accept the upgrade that the client asked for.
+    pub(crate) fn refuse_upgrade(&self) {
+        if let Some(rare) = self.rare.get() {
+            rare.refused.cancel();
+        }
+    }
+
     /// The request has been answered or given up; what an app still keeps of it no longer ends the connection.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
@@ -254,13 +263,13 @@ impl RequestState {
     fn take_upgrade(&self) -> Result<Upgrade, UpgradeError> {
         let rare = self.rare.get().ok_or(UpgradeError::NotUpgradable)?;
         let upgrade = lock(&rare.upgrade).take().ok_or(UpgradeError::AlreadyTaken)?;
-        let context = Arc::clone(&self.context);
+        let refused = rare.refused.clone();
         Ok(Box::pin(async move {
-            let upgraded = upgrade.await.map_err(std::io::Error::other)?;
             // hyper gives what is left of an HTTP/1.1 connection to the last one who asked, accepted or not.
-            if context.is_http1 && context.activity.phase() != Phase::Upgraded {
-                return Err(std::io::Error::other("the response did not accept the upgrade"));
-            }
+            let upgraded = match refused.run_until_cancelled(upgrade).await {
+                Some(upgraded) if !refused.is_cancelled() => upgraded.map_err(std::io::Error::other)?,
+                _ => return Err(std::io::Error::other("the response did not accept the upgrade")),
+            };
             Ok(Box::new(TokioIo::new(upgraded)) as Box<dyn Io>)
         }))
     }

@@ -98,10 +98,13 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) {
     if context.add_server_header && !response.headers().keys().any(|name| *name == SERVER) {
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
     }
+    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || state.is_connect && response.status().is_success();
+    if !is_upgrade {
+        state.refuse_upgrade();
+    }
     if context.is_http1 {
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS
-            || state.is_connect && response.status().is_success()
-        {
+        if is_upgrade {
             context.activity.upgraded();
         } else if context.accepted.is_closing() {
             // The driver tells hyper, but may come to it only after this head.
@@ -124,16 +127,16 @@ fn drop_body(response: &mut Response<Body>, is_head: bool) {
     }
 }
 
-/// The largest piece that is handed to HTTP/2 at once. What is handed over no longer counts as under way, so it must
-/// be little beside what a stop would wait for.
-const HTTP2_PIECE: usize = 16 * 1024;
+/// The largest piece that is handed to hyper at once, which copies it over HTTP/1.1. Over HTTP/2 what is handed over no
+/// longer counts as under way, so it must be little beside what a stop would wait for.
+const PIECE: usize = 16 * 1024;
 
 /// The app's body on its way out.
 pub(crate) struct ResponseBody {
     body: Body,
     /// The request, as long as something can still happen to it.
     request: Option<UnderWay>,
-    /// The rest of a piece that was too large for HTTP/2.
+    /// What is left of data that was more than a piece.
     rest: Bytes,
 }
 
@@ -157,28 +160,9 @@ impl ResponseBody {
         Self { body, request, rest: Bytes::new() }
     }
 
-    fn poll_watched(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(reason) = self.request.as_ref().and_then(|request| request.state.poll_abort(cx)) {
-            return Poll::Ready(Some(Err(aborted(reason))));
-        }
-        if !self.rest.is_empty() {
-            let rest = std::mem::take(&mut self.rest);
-            return Poll::Ready(Some(Ok(self.piece(rest))));
-        }
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            None => return Poll::Ready(self.end(None)),
-            Some(frame) => frame?,
-        };
-        match frame.into_data() {
-            Ok(data) => Poll::Ready(Some(Ok(self.piece(data)))),
-            Err(frame) => Poll::Ready(self.end(frame.into_trailers().ok())),
-        }
-    }
-
     fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
-        let is_http1 = self.request.as_ref().is_some_and(|request| request.state.context.is_http1);
-        if !is_http1 && data.len() > HTTP2_PIECE {
-            self.rest = data.split_off(HTTP2_PIECE);
+        if data.len() > PIECE {
+            self.rest = data.split_off(PIECE);
         }
         Frame::data(data)
     }
@@ -208,10 +192,22 @@ impl http_body::Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.request.is_none() {
-            return Pin::new(&mut self.body).poll_frame(cx);
+        let this = &mut *self;
+        if let Some(reason) = this.request.as_ref().and_then(|request| request.state.poll_abort(cx)) {
+            return Poll::Ready(Some(Err(aborted(reason))));
         }
-        self.poll_watched(cx)
+        if !this.rest.is_empty() {
+            let rest = std::mem::take(&mut this.rest);
+            return Poll::Ready(Some(Ok(this.piece(rest))));
+        }
+        let frame = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            None => return Poll::Ready(this.end(None)),
+            Some(frame) => frame?,
+        };
+        match frame.into_data() {
+            Ok(data) => Poll::Ready(Some(Ok(this.piece(data)))),
+            Err(frame) => Poll::Ready(this.end(frame.into_trailers().ok())),
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,3 +1,4 @@
+use hosting::http::header::CONTENT_TYPE;
 use hosting::{Body, HeaderValue, Response, StatusCode};
 
 /// A final status; 1xx cannot end a request.
@@ -8,8 +9,7 @@ pub(crate) fn valid_status(code: u64) -> Option<StatusCode> {
 
 pub(crate) fn with_type(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
-    let content_type = HeaderValue::from_static(content_type);
-    response.headers_mut().insert("content-type", content_type);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
