@@ -87,7 +87,7 @@ pub trait HttpResponseFeature {
     fn headers_mut(&mut self) -> &mut HeaderMap;
 }
 
-/// The path base of a request whose [`Uri`] lost its beginning to a `map` or a path-base layer.
+/// The path base of a request whose [`Uri`](http::Uri) lost its beginning to a `map` or a path-base layer.
 #[doc(alias = "PathBase")]
 pub trait HttpPathBaseFeature: Send + Sync {
     /// The decoded path base, without a slash at its end.

@@ -112,8 +112,8 @@ fn text_becomes_what_the_type_asks_for() {
     assert_eq!(bind::<NonZeroU16>(r#"{ "V": 7 }"#).get(), 7);
     assert_eq!(bind::<(u8, bool)>(r#"{ "V": [1, true] }"#), (1, true));
     assert_eq!(bind::<HashMap<u16, char>>(r#"{ "V": { "80": "a" } }"#), HashMap::from([(80, 'a')]));
-    assert_eq!(bind::<Vec<u8>>(r#"{ "V": [] }"#), []);
-    assert_eq!(bind::<Vec<u8>>(r#"{ "V": "" }"#), []);
+    assert_eq!(bind::<Vec<u8>>(r#"{ "V": [] }"#), Vec::<u8>::new());
+    assert_eq!(bind::<Vec<u8>>(r#"{ "V": "" }"#), Vec::<u8>::new());
 }
 
 #[test]
