@@ -45,7 +45,8 @@ impl ApplicationBuilder {
         Self::default()
     }
 
-    pub(crate) fn with_server_features(mut self, features: FeatureCollection) -> Self {
+    /// Says what the server offers, for steps that ask for it.
+    pub fn with_server_features(mut self, features: FeatureCollection) -> Self {
         self.server_features = features;
         self
     }

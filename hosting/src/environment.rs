@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use crate::startup::Surroundings;
+use crate::surroundings::Surroundings;
 
 /// Where and as what the application runs.
 #[doc(alias = "IHostEnvironment")]

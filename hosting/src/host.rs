@@ -75,6 +75,7 @@ impl Host {
         self
     }
 
+    #[cfg(feature = "kestrel")]
     pub(crate) fn with_parts(
         mut self,
         services: Vec<Box<dyn HostedService>>,

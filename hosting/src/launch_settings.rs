@@ -5,6 +5,7 @@
 //! layer of its configuration (see `choice`). Comments and trailing commas are allowed, and keys that are
 //! not known are passed over, because editors add their own.
 
+#[cfg(feature = "kestrel")]
 pub(crate) mod choice;
 mod error;
 mod executable;

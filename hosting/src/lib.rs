@@ -42,9 +42,12 @@ mod logging;
 mod serve;
 mod service;
 mod signals;
+#[cfg(feature = "kestrel")]
 mod startup;
+mod surroundings;
 #[cfg(feature = "kestrel")]
 mod test_server;
+#[cfg(feature = "kestrel")]
 mod urls;
 #[cfg(feature = "kestrel")]
 mod web_application;

@@ -2,11 +2,13 @@
 
 use std::io::IsTerminal;
 
+#[cfg(feature = "kestrel")]
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
+#[cfg(feature = "kestrel")]
 use crate::{Configuration, ConfigurationError};
 
 /// The target of the lines about start and stop.
@@ -34,6 +36,7 @@ pub(crate) fn install_default(configured: Option<Targets>) {
 
 /// The filter in the section `Logging:LogLevel`: levels by the original's names, keyed by target, `Default` for all
 /// others. `None` if there is no such section.
+#[cfg(feature = "kestrel")]
 pub(crate) fn filter(configuration: &Configuration) -> Result<Option<Targets>, ConfigurationError> {
     let section = configuration.section("Logging:LogLevel");
     if !section.exists() {
@@ -54,6 +57,7 @@ pub(crate) fn filter(configuration: &Configuration) -> Result<Option<Targets>, C
     Ok(Some(targets))
 }
 
+#[cfg(feature = "kestrel")]
 fn level(name: &str) -> Option<LevelFilter> {
     Some(match name.to_ascii_lowercase().as_str() {
         "trace" => Level::TRACE.into(),
@@ -66,7 +70,7 @@ fn level(name: &str) -> Option<LevelFilter> {
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "kestrel"))]
 mod tests {
     use super::*;
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use server_abstractions::{Address, App, IntoService, Server};
 use server_kestrel::{Kestrel, KestrelOptions};
 
-use crate::startup::{HostOverrides, Startup, Surroundings, host_options};
+use crate::startup::{HostOverrides, Startup, host_options};
+use crate::surroundings::Surroundings;
 use crate::{
     ApplicationBuilder, ApplicationLifetime, Configuration, Error, Host, HostEnvironment, HostOptions,
     HostedService, RunningHost, TestServer, connect_info, dev_certificate, kestrel_section, logging,
@@ -156,6 +157,7 @@ pub struct WebApplicationBuilder {
     startup: Result<Startup, Error>,
     /// What the accessors show when the startup failed.
     nothing: Startup,
+    server: Option<Box<dyn Server>>,
     kestrel: Vec<KestrelChange>,
     pipeline: Vec<PipelineSteps>,
     services: Vec<Box<dyn HostedService>>,
@@ -168,6 +170,7 @@ impl WebApplicationBuilder {
         Self {
             startup,
             nothing: Startup::default(),
+            server: None,
             kestrel: Vec::new(),
             pipeline: Vec::new(),
             services: Vec::new(),
@@ -204,6 +207,14 @@ impl WebApplicationBuilder {
         self
     }
 
+    /// Takes another server in the place of Kestrel. It is told the configured addresses, if it listens on any; the
+    /// `Kestrel` section and [`kestrel`](Self::kestrel) have nobody to change and are refused.
+    #[doc(alias = "UseServer")]
+    pub fn server(mut self, server: impl Server + 'static) -> Self {
+        self.server = Some(Box::new(server));
+        self
+    }
+
     /// The addresses to listen on, separated by `;`, in place of those of the configuration.
     #[doc(alias = "UseUrls")]
     pub fn urls(mut self, urls: impl Into<String>) -> Self {
@@ -234,27 +245,31 @@ impl WebApplicationBuilder {
     /// When the configuration, the launch profile or an option is at fault, or a development certificate is needed
     /// and cannot be made.
     pub fn build<M>(self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
-        let Self { startup, kestrel, pipeline, services, urls, lifetime, .. } = self;
+        self.assemble(App::new(service), |_| {})
+    }
+
+    /// `finish` has the last word on the options of Kestrel.
+    fn assemble(self, app: App, finish: impl FnOnce(&mut KestrelOptions)) -> Result<WebApplication, Error> {
+        let Self { startup, server, kestrel, pipeline, services, urls, lifetime, .. } = self;
         let mut startup = startup?;
-        let messages = &mut startup.messages;
-        let mut host = host_options(&startup.configuration, &startup.environment, messages)?;
+        let mut host = host_options(&startup.configuration, &startup.environment, &mut startup.messages)?;
         if let Some(urls) = urls {
             host.urls = Address::parse_list(&urls)
                 .map_err(|error| Error::new("the urls of the code cannot be used").with_source(error))?;
         }
-        let mut options = KestrelOptions::default();
-        kestrel.into_iter().for_each(|change| change(&mut options));
-        kestrel_section::apply(&startup.configuration, &startup.environment, &mut options)?;
-        if startup.environment.is_development() && needs_certificate(&options, &host) {
-            options.https_defaults = Some(dev_certificate::find_or_create(messages)?);
-        }
+        let server = match server {
+            Some(_) if !kestrel.is_empty() || startup.configuration.section("Kestrel").exists() => {
+                return Err(Error::new(
+                    "the application has a server of its own, which the options and the section of Kestrel do not reach; remove them",
+                ));
+            }
+            Some(server) => server,
+            None => Box::new(Kestrel::new(kestrel_options(kestrel, &mut startup, &host, finish)?)),
+        };
         let log_filter = logging::filter(&startup.configuration)?;
-        let server = Kestrel::new(options);
         let builder = ApplicationBuilder::new().with_server_features(server.features().clone());
-        let app = pipeline
-            .into_iter()
-            .fold(builder, |builder, steps| steps(builder))
-            .build(connect_info::add(App::new(service)));
+        let app =
+            pipeline.into_iter().fold(builder, |builder, steps| steps(builder)).build(connect_info::add(app));
         let host = Host::new(server, app).options(host).with_parts(services, lifetime);
         Ok(WebApplication { host, startup, log_filter })
     }
@@ -262,22 +277,43 @@ impl WebApplicationBuilder {
     /// Builds the application and starts it in memory, without ports: for tests of the whole application.
     ///
     /// # Errors
-    /// As [`build`](Self::build), and when a service does not start.
+    /// As [`build`](Self::build), and when a service does not start. A server of your own cannot be started so.
     ///
     /// # Cancel safety
     /// Dropping the future stops everything at once.
     pub async fn start_test_server<M>(self, service: impl IntoService<M>) -> Result<TestServer, Error> {
+        if self.server.is_some() {
+            return Err(Error::new(
+                "the test server is Kestrel in memory; it cannot start a server of your own",
+            ));
+        }
         let (listener, connector) = server_kestrel::memory();
-        let endpoint = server_kestrel::Endpoint::listener(listener);
-        let mut builder = self.kestrel(move |options| {
-            options.endpoints = vec![endpoint];
-            options.inherit_listeners = false;
-        });
-        // Without addresses of the configuration: nothing is bound.
+        let mut builder = self;
+        // Without addresses of the configuration, and without its endpoints: nothing is bound.
         builder.urls = Some(String::new());
-        let running = builder.build(service)?.start().await?;
-        Ok(TestServer::new(running, connector))
+        let application = builder.assemble(App::new(service), move |options| {
+            options.endpoints = vec![server_kestrel::Endpoint::listener(listener)];
+            options.inherit_listeners = false;
+        })?;
+        Ok(TestServer::new(application.start().await?, connector))
     }
+}
+
+/// The options of the code, then the section of the configuration, then the certificate they may need.
+fn kestrel_options(
+    changes: Vec<KestrelChange>,
+    startup: &mut Startup,
+    host: &HostOptions,
+    finish: impl FnOnce(&mut KestrelOptions),
+) -> Result<KestrelOptions, Error> {
+    let mut options = KestrelOptions::default();
+    changes.into_iter().for_each(|change| change(&mut options));
+    kestrel_section::apply(&startup.configuration, &startup.environment, &mut options)?;
+    finish(&mut options);
+    if startup.environment.is_development() && needs_certificate(&options, host) {
+        options.https_defaults = Some(dev_certificate::find_or_create(&mut startup.messages)?);
+    }
+    Ok(options)
 }
 
 impl fmt::Debug for WebApplicationBuilder {

@@ -24,6 +24,16 @@ pub trait Server: Send {
     fn start(self: Box<Self>, app: App) -> BoxFuture<'static, Result<Running, StartError>>;
 }
 
+impl<S: Server + ?Sized> Server for Box<S> {
+    fn features(&self) -> &FeatureCollection {
+        (**self).features()
+    }
+
+    fn start(self: Box<Self>, app: App) -> BoxFuture<'static, Result<Running, StartError>> {
+        (*self).start(app)
+    }
+}
+
 /// A server that runs. Dropping it stops it at once; [`stop`](Self::stop) stops it gracefully.
 pub struct Running {
     features: FeatureCollection,

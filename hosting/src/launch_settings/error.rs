@@ -11,13 +11,19 @@ pub(super) enum Kind {
     Unreadable(PathBuf, io::Error),
     Broken(PathBuf, String),
     NoFile(PathBuf, String),
-    NoSuchProfile { path: PathBuf, name: String, names: Vec<String> },
+    NoSuchProfile {
+        path: PathBuf,
+        name: String,
+        names: Vec<String>,
+    },
     Ambiguous(PathBuf, Vec<String>),
+    #[cfg_attr(not(feature = "kestrel"), expect(dead_code, reason = "said of a program's own arguments"))]
     NoName(String),
     NoProfiles,
     NotAnObject(String),
     NotUsable,
     NotSupported(String),
+    #[cfg_attr(not(feature = "kestrel"), expect(dead_code, reason = "said of a program's own arguments"))]
     NotHere,
     NoExecutablePath,
     NoWorkingDirectory(PathBuf),
