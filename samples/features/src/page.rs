@@ -11,7 +11,7 @@ pub(crate) fn html(request: &Request<Body>) -> Response<Body> {
         facts.as_object().into_iter().flatten().map(|(name, value)| row(name, value)).collect();
     let page = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>features</title>\
-         <style>body{{font:16px sans-serif;margin:2rem}}td,th{{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}}</style>\
+         <style>body{{font:16px sans-serif;margin:2rem}}td{{overflow-wrap:anywhere}}td,th{{text-align:left;padding:.3rem 1rem .3rem 0;vertical-align:top}}</style>\
          <h1>You came by {} over {}</h1><table>{rows}</table>",
         escape(facts["protocol"].as_str().unwrap_or_default()),
         escape(facts["scheme"].as_str().unwrap_or_default()),
