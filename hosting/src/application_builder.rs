@@ -188,11 +188,10 @@ fn split_path(uri: &Uri, prefix: &str) -> Option<(String, Uri)> {
     if !base.eq_ignore_ascii_case(prefix) || !(rest.is_empty() || rest.starts_with('/')) {
         return None;
     }
-    // The raw path is cut at the slash before which it decodes to the prefix, so that the rest stays as it was sent.
-    let cuts = path.match_indices('/').map(|(at, _)| at).skip(1).chain([path.len()]);
-    let cut =
-        cuts.into_iter().find(|at| decode_path(&path[..*at]) == base && decode_path(&path[*at..]) == rest)?;
-    let rest = if cut == path.len() { "/" } else { &path[cut..] };
+    let rest = match raw_end(path, prefix.matches('/').count())? {
+        end if end == path.len() => "/",
+        end => &path[end..],
+    };
     let target = match uri.query() {
         Some(query) => format!("{rest}?{query}"),
         None => rest.to_owned(),
@@ -200,6 +199,23 @@ fn split_path(uri: &Uri, prefix: &str) -> Option<(String, Uri)> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
     Some((base.to_owned(), Uri::from_parts(parts).ok()?))
+}
+
+/// Where in the raw path the segment ends that is the `count`-th one of the decoded path, so that what follows stays
+/// as it was sent.
+fn raw_end(path: &str, count: usize) -> Option<usize> {
+    // The raw ends of the segments that are left when dot segments are taken out.
+    let mut ends = Vec::new();
+    let mut end = 0;
+    for segment in path.split('/').skip(1) {
+        end += 1 + segment.len();
+        match &*decode_path(segment) {
+            "." => {}
+            ".." => drop(ends.pop()),
+            _ => ends.push(end),
+        }
+    }
+    ends.get(count.checked_sub(1)?).copied()
 }
 
 #[cfg(test)]

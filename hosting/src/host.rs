@@ -5,6 +5,7 @@ use server_abstractions::{
     Address, App, FeatureCollection, IntoService, Running, Server, ServerAddressesFeature, Stopped,
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::logging::LIFETIME;
 use crate::signals::StopSignals;
@@ -152,7 +153,8 @@ impl Host {
             () = signals.received() => Ok(()),
             () = lifetime.stopping().cancelled() => Ok(()),
         };
-        tokio::spawn(signals.exit_on_the_next());
+        // While it stops, and no longer: the program may go on after that.
+        let _impatience = AbortOnDropHandle::new(tokio::spawn(signals.exit_on_the_next()));
         host.stop().await;
         ended.map_err(|error| Error::new("the server failed").with_source(error))
     }

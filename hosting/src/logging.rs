@@ -22,16 +22,22 @@ pub(crate) fn install_default(configured: Option<Targets>) {
         return;
     }
     let from_environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
-    let filter = from_environment
-        .and_then(|filter| filter.parse::<Targets>().ok())
-        .or(configured)
-        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let parsed = from_environment.map(|filter| filter.parse::<Targets>().map_err(|error| (filter, error)));
+    let (parsed, refused) = match parsed {
+        Some(Ok(targets)) => (Some(targets), None),
+        Some(Err(refused)) => (None, Some(refused)),
+        None => (None, None),
+    };
+    let filter = parsed.or(configured).unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let use_color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::registry()
         .with(tracing_subscriber::fmt::layer().with_ansi(use_color))
         .with(filter);
     // It fails if another thread was faster with one of its own, which is then the one to use.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    if let Some((filter, error)) = refused {
+        tracing::warn!(filter, %error, "RUST_LOG cannot be used; write it like info,server_kestrel=debug");
+    }
 }
 
 /// The filter in the section `Logging:LogLevel`: levels by the original's names, keyed by target, `Default` for all

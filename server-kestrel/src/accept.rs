@@ -30,6 +30,10 @@ pub(crate) struct Serving {
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
+/// The connections that are taken from a queue at the end: twice the backlog, so that those who go on to connect
+/// cannot keep the loop from its end.
+const MAX_QUEUED: usize = 1024;
+
 /// Accepts until the endpoint is no longer listened on; then takes what has connected by then, and unbinds.
 pub(crate) async fn accept_loop(
     mut listener: Box<dyn ErasedListener>,
@@ -68,7 +72,7 @@ pub(crate) async fn accept_loop(
 }
 
 fn take_queued(listener: &mut dyn ErasedListener, serving: &watch::Receiver<Serving>) {
-    loop {
+    for _ in 0..MAX_QUEUED {
         match listener.accept_queued() {
             Ok(Some(connection)) => serve(connection, serving),
             Ok(None) => return,

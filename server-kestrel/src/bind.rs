@@ -57,21 +57,21 @@ impl BoundSocket {
 /// Binds an endpoint, or takes the inherited socket that is meant for it.
 pub(crate) fn bind(endpoint: &Endpoint, inherited: &mut Inherited) -> Result<Bound, StartError> {
     let https = endpoint.https.is_some();
-    if let Some(socket) = inherited.take_for(endpoint) {
-        return adopt(socket, https).map_err(|error| cannot_listen(endpoint, error));
+    let inherited = inherited.take_for(endpoint);
+    if !inherited.is_empty() {
+        return adopt(inherited, https).map_err(|error| cannot_listen(endpoint, error));
     }
+    let taken = || StartError::configuration(format!("{endpoint} is listened on already"));
     match &endpoint.source {
         EndpointSource::Address(address) => {
             bind_address(endpoint, &Address::new(https, address.target().clone()))
         }
-        EndpointSource::Descriptor(descriptor) => descriptor
-            .try_clone()
-            .and_then(|socket| adopt(socket, https))
-            .map_err(|error| cannot_listen(endpoint, error)),
+        EndpointSource::Descriptor(handed) => {
+            let socket = handed.take().ok_or_else(taken)?;
+            adopt(vec![socket], https).map_err(|error| cannot_listen(endpoint, error))
+        }
         EndpointSource::Listener(custom) => {
-            let listener = custom
-                .take()
-                .ok_or_else(|| StartError::configuration(format!("{endpoint} is listened on already")))?;
+            let listener = custom.listener.take().ok_or_else(taken)?;
             let address = Address::new(https, listener.address().target().clone());
             Ok(Bound { address, sockets: vec![BoundSocket::Custom(Some(listener))] })
         }
@@ -173,8 +173,21 @@ fn bind_localhost(endpoint: &Endpoint, port: u16) -> Result<Vec<BoundSocket>, St
     }
 }
 
-/// Takes a socket that listens already.
-fn adopt(descriptor: OwnedFd, https: bool) -> io::Result<Bound> {
+/// Takes sockets that listen already; the first one gives the address.
+fn adopt(descriptors: Vec<OwnedFd>, https: bool) -> io::Result<Bound> {
+    let mut target = None;
+    let mut sockets = Vec::with_capacity(descriptors.len());
+    for descriptor in descriptors {
+        let (bound, socket) = adopt_one(descriptor)?;
+        target.get_or_insert(bound);
+        sockets.push(socket);
+    }
+    let target =
+        target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no descriptor"))?;
+    Ok(Bound { address: Address::new(https, target), sockets })
+}
+
+fn adopt_one(descriptor: OwnedFd) -> io::Result<(AddressTarget, BoundSocket)> {
     let socket = Socket::from(descriptor);
     let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
     if !socket.is_listener()? {
@@ -184,17 +197,17 @@ fn adopt(descriptor: OwnedFd, https: bool) -> io::Result<Bound> {
     #[cfg(unix)]
     socket.set_cloexec(true)?;
     let local = socket.local_addr()?;
-    let (target, socket) = if let Some(address) = local.as_socket() {
-        (AddressTarget::Ip(address), BoundSocket::Tcp(socket.into()))
-    } else if let Some(path) = local.as_pathname() {
-        (AddressTarget::Unix(path.to_owned()), BoundSocket::Unix { listener: socket.into(), _file: None })
+    if let Some(address) = local.as_socket() {
+        return Ok((AddressTarget::Ip(address), BoundSocket::Tcp(socket.into())));
+    }
+    let target = if let Some(path) = local.as_pathname() {
+        AddressTarget::Unix(path.to_owned())
     } else if let Some(name) = local.as_abstract_namespace() {
-        let name = String::from_utf8_lossy(name).into_owned();
-        (AddressTarget::Abstract(name), BoundSocket::Unix { listener: socket.into(), _file: None })
+        AddressTarget::Abstract(String::from_utf8_lossy(name).into_owned())
     } else {
         return Err(invalid("the inherited descriptor is neither a TCP nor a Unix socket"));
     };
-    Ok(Bound { address: Address::new(https, target), sockets: vec![socket] })
+    Ok((target, BoundSocket::Unix { listener: socket.into(), _file: None }))
 }
 
 fn is_address_in_use(error: &io::Error) -> bool {

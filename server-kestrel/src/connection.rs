@@ -267,13 +267,14 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A task of an HTTP/2 stream begins.
+    /// Something beside the request itself begins that keeps the connection busy: a task of an HTTP/2 stream, or the
+    /// reading of a body.
     pub(crate) fn stream_begins(&self) {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Busy);
     }
 
-    /// A request or the task of a stream has ended, whichever way.
+    /// A request, or what was begun beside it, has ended, whichever way.
     pub(crate) fn request_ends(&self) {
         if self.active.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Busy {
             self.is_watched.store(false, Ordering::Relaxed);
@@ -308,7 +309,7 @@ impl Activity {
     }
 
     pub(crate) fn is_watched(&self) -> bool {
-        self.is_watched.load(Ordering::Relaxed)
+        self.is_watched.load(Ordering::Relaxed) && self.phase() == Phase::Busy
     }
 
     /// The peer has gone in the middle of a request.
@@ -317,6 +318,7 @@ impl Activity {
     }
 
     pub(crate) fn upgraded(&self) {
+        self.is_watched.store(false, Ordering::Relaxed);
         self.enter(Phase::Upgraded);
     }
 

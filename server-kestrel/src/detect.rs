@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use server_abstractions::{FeatureCollection, Io, Lifetime, TlsHandshakeFeature};
 use tokio::io::ReadBuf;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
+use crate::driver::{STOP_GRACE, after_now};
 use crate::{HttpProtocols, Limits};
 
 /// The versions that have an engine of their own.
@@ -57,7 +58,7 @@ async fn first_bytes(
     lifetime: &Lifetime,
 ) -> io::Result<Option<(Protocol, Bytes)>> {
     let mut received = BytesMut::new();
-    let mut deadline = pin!(sleep_until(Instant::now() + limits.keep_alive_timeout));
+    let mut deadline = pin!(sleep_until(after_now(limits.keep_alive_timeout)));
     let mut draining = pin!(lifetime.draining());
     let mut is_draining = false;
     loop {
@@ -67,9 +68,9 @@ async fn first_bytes(
             count = read => count?,
             () = &mut draining, if !is_draining => {
                 is_draining = true;
-                if received.is_empty() {
-                    deadline.as_mut().reset(Instant::now() + FRESH_GRACE);
-                }
+                let grace = if received.is_empty() { FRESH_GRACE } else { STOP_GRACE };
+                let grace = after_now(grace).min(deadline.deadline());
+                deadline.as_mut().reset(grace);
                 continue;
             }
             () = &mut deadline => return Ok(None),
@@ -85,7 +86,8 @@ async fn first_bytes(
             return Ok(Some((Protocol::Http1, received.freeze())));
         }
         if received.len() == count {
-            deadline.as_mut().reset(Instant::now() + limits.request_headers_timeout);
+            let timeout = limits.request_headers_timeout;
+            deadline.as_mut().reset(after_now(if is_draining { timeout.min(STOP_GRACE) } else { timeout }));
         }
     }
 }

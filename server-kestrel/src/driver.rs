@@ -26,6 +26,9 @@ const CLOSING_GRACE: Duration = Duration::from_secs(1);
 /// body.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a request whose head has begun to arrive may take to complete it once the server stops.
+pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
+
 /// How often a busy connection is looked at, to find out since when it is idle.
 ///
 /// A shorter keep-alive timeout is the interval instead.
@@ -79,6 +82,12 @@ pin_project! {
     }
 }
 
+/// The end of a time that begins now; a time without an end is one of thirty years.
+pub(crate) fn after_now(after: Duration) -> Instant {
+    const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+    Instant::now() + after.min(FOREVER)
+}
+
 /// What the timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Armed {
@@ -107,7 +116,6 @@ const DRAINING: u8 = 64;
 
 impl<E: Engine> Driver<E> {
     pub(crate) fn new(engine: E, context: Arc<ConnectionContext>, limits: &Limits) -> Self {
-        let now = Instant::now();
         Self {
             engine,
             keep_alive_timeout: limits.keep_alive_timeout,
@@ -121,7 +129,7 @@ impl<E: Engine> Driver<E> {
             seen_signals: 0,
             seen_changes: None,
             armed: Armed::No,
-            timer: sleep_until(now + limits.keep_alive_timeout),
+            timer: sleep_until(after_now(limits.keep_alive_timeout)),
             closing: Closing::No,
         }
     }
@@ -172,6 +180,10 @@ impl<E: Engine> Driver<E> {
             // Registers with both; whether they have fired is read from the lifetime.
             let _ = this.draining.poll(cx);
             let _ = this.aborting.poll(cx);
+        }
+        if accepted.signals.sent() & !*this.seen_signals != 0 {
+            // Sending one takes the waker away.
+            accepted.signals.register(cx.waker());
         }
         accepted.signals.sent()
             | if accepted.lifetime.is_draining() { DRAINING } else { 0 }
@@ -243,9 +255,12 @@ impl<E: Engine> Driver<E> {
             let bytes = self.context.activity.bytes();
             *self.as_mut().project().closing = Closing::Engine { bytes };
         }
+        let is_draining = self.context.accepted.lifetime.is_draining();
         let timeout = match (self.closing, self.context.activity.phase()) {
             (Closing::Fresh, _) => FRESH_GRACE,
+            (_, Phase::Head) if is_draining => self.request_headers_timeout.min(STOP_GRACE),
             (_, Phase::Head) => self.request_headers_timeout,
+            (_, Phase::Lingering) if is_draining => CLOSING_GRACE,
             (_, Phase::Lingering) => LINGER_TIMEOUT,
             (Closing::Engine { .. }, Phase::Idle) => CLOSING_GRACE,
             (Closing::No, Phase::Idle) if is_first => self.keep_alive_timeout,
@@ -261,7 +276,7 @@ impl<E: Engine> Driver<E> {
         let this = self.project();
         *this.armed = armed;
         *this.seen_changes = Some(changes);
-        this.timer.reset(Instant::now() + after);
+        this.timer.reset(after_now(after));
     }
 
     fn fired(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Deadline {
@@ -294,16 +309,18 @@ impl<E: Engine> Driver<E> {
             _ if matches!(activity.phase(), Phase::Head | Phase::Lingering) => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
+            // What was answered is not idle before the peer has it.
+            Closing::No if activity.is_write_blocked() => {
+                let look = self.look;
+                self.arm(Armed::Look, look, changes);
+                return Deadline::None;
+            }
             Closing::No | Closing::Fresh => return Deadline::Close,
             Closing::Engine { bytes } => bytes,
         };
-        // While the server stops, its own deadline bounds what waits for the peer; otherwise nothing does.
-        let may_go_on = if self.context.accepted.lifetime.is_draining() {
-            bytes != now || activity.is_write_blocked()
-        } else {
-            bytes != now && activity.is_write_blocked()
-        };
-        if !may_go_on {
+        // Of HTTP/2 what still comes may be anything, such as PINGs, and is no reason to wait.
+        let is_moving = self.context.is_http1 && bytes != now;
+        if !is_moving && !activity.is_write_blocked() {
             return Deadline::Drop;
         }
         *self.as_mut().project().closing = Closing::Engine { bytes: now };

@@ -46,20 +46,38 @@ pub struct Endpoint {
 #[derive(Clone)]
 pub(crate) enum EndpointSource {
     Address(Address),
-    Descriptor(Arc<OwnedFd>),
+    Descriptor(Handed<OwnedFd>),
     Listener(CustomListener),
 }
 
-/// A listener that was handed in; it can be listened on once.
+/// A listener that was handed in.
 #[derive(Clone)]
 pub(crate) struct CustomListener {
     address: Address,
-    listener: Arc<Mutex<Option<Box<dyn ErasedListener>>>>,
+    pub(crate) listener: Handed<Box<dyn ErasedListener>>,
 }
 
-impl CustomListener {
-    pub(crate) fn take(&self) -> Option<Box<dyn ErasedListener>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Something to listen on that was handed in. It can be listened on once: the server takes it, so that what is left of
+/// the options does not keep it open.
+pub(crate) struct Handed<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Handed<T> {
+    fn new(handed: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(handed))))
+    }
+
+    pub(crate) fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl<T> Clone for Handed<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -121,14 +139,14 @@ impl Endpoint {
     /// of the standard library or tokio (by way of its `into_std`).
     #[doc(alias = "ListenHandle")]
     pub fn descriptor(socket: impl Into<OwnedFd>) -> Self {
-        Self::from_source(EndpointSource::Descriptor(Arc::new(socket.into())))
+        Self::from_source(EndpointSource::Descriptor(Handed::new(socket.into())))
     }
 
     /// An endpoint on any [`Listener`], such as the in-memory one of [`memory`](crate::memory). It has one accept
     /// loop.
     pub fn listener<L: Listener<Connection = Connection>>(listener: L) -> Self {
         let address = listener.address().clone();
-        let listener = Arc::new(Mutex::new(Some(Box::new(listener) as Box<dyn ErasedListener>)));
+        let listener = Handed::new(Box::new(listener) as Box<dyn ErasedListener>);
         Self::from_source(EndpointSource::Listener(CustomListener { address, listener }))
     }
 
@@ -197,10 +215,8 @@ impl Endpoint {
             (EndpointSource::Address(one), EndpointSource::Address(two)) => {
                 one.target() == two.target() && self.unix_mode == other.unix_mode
             }
-            (EndpointSource::Descriptor(one), EndpointSource::Descriptor(two)) => Arc::ptr_eq(one, two),
-            (EndpointSource::Listener(one), EndpointSource::Listener(two)) => {
-                Arc::ptr_eq(&one.listener, &two.listener)
-            }
+            (EndpointSource::Descriptor(one), EndpointSource::Descriptor(two)) => one.is(two),
+            (EndpointSource::Listener(one), EndpointSource::Listener(two)) => one.listener.is(&two.listener),
             _ => false,
         }
     }

@@ -30,7 +30,7 @@ impl Inherited {
         if !is_for_us || TAKEN.swap(true, Ordering::AcqRel) {
             return Self::default();
         }
-        let count = variable("LISTEN_FDS").and_then(|count| count.parse::<u8>().ok()).unwrap_or(1);
+        let count = variable("LISTEN_FDS").and_then(|count| count.parse::<u8>().ok()).unwrap_or(0);
         let names = variable("LISTEN_FDNAMES").unwrap_or_default();
         let mut names = names.split(':').map(|name| Some(name).filter(|name| !name.is_empty()));
         let sockets = (0..RawFd::from(count)).map(|offset| {
@@ -40,22 +40,20 @@ impl Inherited {
         Self(sockets.collect())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The socket that is meant for this endpoint: the one with its name, else the one with its address.
-    pub(crate) fn take_for(&mut self, endpoint: &Endpoint) -> Option<OwnedFd> {
-        let by_name =
-            || self.0.iter().position(|socket| socket.name.is_some() && socket.name == endpoint.name);
-        let by_address = || {
-            let target = endpoint.address()?.target();
-            self.0
-                .iter()
-                .position(|socket| socket.target.as_ref().is_some_and(|bound| is_same(target, bound)))
+    /// The sockets that are meant for this endpoint: those with its name, else those with its address, which for
+    /// `localhost` may be two.
+    pub(crate) fn take_for(&mut self, endpoint: &Endpoint) -> Vec<OwnedFd> {
+        let has_name = |socket: &InheritedSocket| socket.name.is_some() && socket.name == endpoint.name;
+        let has_address = |socket: &InheritedSocket| {
+            let configured = endpoint.address().map(Address::target);
+            configured
+                .zip(socket.target.as_ref())
+                .is_some_and(|(configured, bound)| is_same(configured, bound))
         };
-        let index = by_name().or_else(by_address)?;
-        Some(self.0.remove(index).descriptor)
+        let is_named = self.0.iter().any(has_name);
+        let is_meant =
+            |socket: &mut InheritedSocket| if is_named { has_name(socket) } else { has_address(socket) };
+        self.0.extract_if(.., is_meant).map(|socket| socket.descriptor).collect()
     }
 
     /// One endpoint per socket, for a server that nothing was configured for.

@@ -100,6 +100,17 @@ impl ConnectionIo {
         Poll::Pending
     }
 
+    /// Whether the peer has sent something that nobody will read any more.
+    fn has_unread(&mut self, cx: &mut Context<'_>) -> bool {
+        if !matches!(self.activity.phase(), Phase::Idle | Phase::Busy) {
+            return false;
+        }
+        let mut piece = [MaybeUninit::uninit(); 512];
+        let mut piece = ReadBuf::uninit(&mut piece);
+        let read = Pin::new(&mut *self.io).poll_read(cx, &mut piece);
+        !self.prefix.is_empty() || read.is_ready() && !piece.filled().is_empty()
+    }
+
     /// Before an operation: whether an upgraded connection has been ended.
     fn check(&self) -> io::Result<()> {
         let accepted = &self.guard.accepted;
@@ -220,7 +231,7 @@ impl AsyncWrite for ConnectionIo {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_http1 && self.activity.must_linger() {
+        if self.is_http1 && (self.activity.must_linger() || self.has_unread(cx)) {
             return self.linger(cx);
         }
         match Pin::new(&mut *self.io).poll_shutdown(cx) {

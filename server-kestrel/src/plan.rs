@@ -2,18 +2,18 @@
 
 use server_abstractions::{Address, StartError};
 
-use crate::inherited::Inherited;
-use crate::{Endpoint, KestrelOptions};
+use crate::{Endpoint, HttpsOptions, KestrelOptions};
 
 /// The address without any configuration.
 const DEFAULT_PORT: u16 = 5000;
 
-/// The endpoints in force, each `https` one with its TLS options.
+/// The endpoints in force, each `https` one with its TLS options. With nothing configured they are those of the
+/// inherited sockets.
 pub(crate) fn endpoints(
     options: &KestrelOptions,
     urls: Vec<Address>,
     prefer_urls: bool,
-    inherited: &mut Inherited,
+    inherited: &[Endpoint],
 ) -> Result<Vec<Endpoint>, StartError> {
     let chosen = match (options.endpoints.is_empty(), urls.is_empty()) {
         (false, false) if prefer_urls => {
@@ -27,7 +27,7 @@ pub(crate) fn endpoints(
             options.endpoints.clone()
         }
         (true, false) => from_urls(urls),
-        (true, true) if !inherited.is_empty() => std::mem::take(inherited).into_endpoints(),
+        (true, true) if !inherited.is_empty() => inherited.to_vec(),
         (true, true) => {
             tracing::debug!(port = DEFAULT_PORT, "no address is configured; listening on localhost");
             vec![Endpoint::localhost(DEFAULT_PORT)]
@@ -45,7 +45,7 @@ fn list(urls: &[Address]) -> String {
 }
 
 fn with_certificate(mut endpoint: Endpoint, options: &KestrelOptions) -> Result<Endpoint, StartError> {
-    if endpoint.https.as_ref().is_some_and(|https| https.certificate.is_none()) {
+    if let Some(https) = endpoint.https.as_mut().filter(|https| https.certificate.is_none()) {
         let Some(defaults) =
             options.https_defaults.as_ref().filter(|defaults| defaults.certificate.is_some())
         else {
@@ -53,7 +53,12 @@ fn with_certificate(mut endpoint: Endpoint, options: &KestrelOptions) -> Result<
                 "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the Development environment, which makes its own"
             )));
         };
-        endpoint.https = Some(defaults.clone());
+        // The endpoint's own options stay, unless it has said nothing at all.
+        if *https == HttpsOptions::default() {
+            *https = defaults.clone();
+        } else {
+            https.certificate.clone_from(&defaults.certificate);
+        }
     }
     Ok(endpoint)
 }
@@ -68,7 +73,7 @@ mod tests {
             ..KestrelOptions::default()
         };
         let urls = Address::parse_list(urls).unwrap();
-        let chosen = endpoints(&options, urls, prefer, &mut Inherited::default()).unwrap();
+        let chosen = endpoints(&options, urls, prefer, &[]).unwrap();
         chosen.iter().map(ToString::to_string).collect()
     }
 
@@ -84,8 +89,7 @@ mod tests {
     #[test]
     fn https_without_a_certificate_is_refused_with_what_to_do() {
         let urls = Address::parse_list("https://a:1").unwrap();
-        let error =
-            endpoints(&KestrelOptions::default(), urls, false, &mut Inherited::default()).unwrap_err();
+        let error = endpoints(&KestrelOptions::default(), urls, false, &[]).unwrap_err();
         assert!(error.is_configuration());
         assert!(
             error.to_string().contains("https://a:1")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use server_abstractions::{App, BoxConnectionService, BoxError, Connection};
+use server_abstractions::{App, BoxConnectionService, BoxError, Connection, HttpSchemeFeature};
 
 use crate::connection::{Accepted, Activity};
 use crate::detect::{Protocol, detect};
@@ -41,7 +41,9 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     let activity = Arc::new(Activity::default());
     let is_http1 = protocol == Protocol::Http1;
     let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), is_http1, &accepted);
+    let scheme = features.get::<dyn HttpSchemeFeature>().map(|feature| feature.scheme());
     let context = Arc::new(ConnectionContext {
+        is_https: scheme == Some(http::uri::Scheme::HTTPS),
         features,
         accepted,
         activity,

@@ -32,6 +32,7 @@ pub(crate) struct ConnectionContext {
     pub(crate) accepted: Arc<Accepted>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) is_http1: bool,
+    pub(crate) is_https: bool,
     pub(crate) add_server_header: bool,
     pub(crate) max_request_body_size: Option<u64>,
 }
@@ -72,9 +73,20 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     type Future = Respond;
 
     fn call(&self, mut request: Request<Incoming>) -> Respond {
+        if request.extensions().get::<OnUpgrade>().is_some()
+            && self.context.is_http1
+            && !validation::asks_for_upgrade(&request)
+        {
+            // So that nobody else takes it either.
+            request.extensions_mut().remove::<OnUpgrade>();
+        }
         let state = self.state(&request);
-        if let Err(refusal) = validation::check(&request) {
-            return Respond::refuse(state, refusal);
+        if self.context.is_http1 {
+            if let Err(refusal) = validation::check(&request) {
+                return Respond::refuse(state, refusal);
+            }
+        } else if let Err(reason) = validation::settle_http2(&mut request, self.context.is_https) {
+            return Respond::reset(state, reason);
         }
         request.extensions_mut().insert(FeatureCollection::from_source(state.clone()));
         let request = request.map(|body| {
@@ -249,7 +261,12 @@ impl RequestState {
         self.context.activity.set_body_unread(!self.is_body_ended.load(Ordering::Relaxed));
     }
 
-    fn abort_with(&self, reason: h2::Reason) {
+    /// Whether the client asked for an upgrade or a tunnel that the response can accept.
+    pub(crate) fn can_be_upgraded(&self) -> bool {
+        self.rare.get().is_some_and(|rare| rare.is_upgradable)
+    }
+
+    pub(crate) fn abort_with(&self, reason: h2::Reason) {
         if self.is_over.load(Ordering::Relaxed) {
             return;
         }

@@ -29,6 +29,8 @@ enum Progress {
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, state: Arc<RequestState>) -> Self {
+        // Whoever still reads keeps the connection busy, answered or not.
+        state.context.activity.stream_begins();
         Self { incoming, state, progress: Progress::Unread }
     }
 
@@ -100,6 +102,12 @@ impl Body for RequestBody {
             Progress::Failed => SizeHint::with_exact(0),
             _ => self.incoming.size_hint(),
         }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.state.context.activity.request_ends();
     }
 }
 

@@ -44,6 +44,13 @@ impl Respond {
     pub(crate) fn refuse(state: Arc<RequestState>, refusal: Refusal) -> Self {
         Self::handle(state, Box::pin(std::future::ready(refuse(refusal))))
     }
+
+    /// Resets the stream of a malformed request of HTTP/2.
+    pub(crate) fn reset(state: Arc<RequestState>, reason: &'static str) -> Self {
+        tracing::debug!(reason, "a malformed request was reset");
+        state.abort_with(h2::Reason::PROTOCOL_ERROR);
+        Self::handle(state, Box::pin(std::future::ready(Response::new(Body::empty()))))
+    }
 }
 
 impl Future for Respond {
@@ -85,36 +92,58 @@ fn refuse(refusal: Refusal) -> Response<Body> {
 
 fn finish_head(response: &mut Response<Body>, state: &RequestState) {
     let context = &state.context;
-    if let Some(status) = state.body_failure() {
-        if response.status().is_client_error() || response.status().is_server_error() {
-            *response = Response::new(Body::empty());
-            *response.status_mut() = status;
-        }
-        if context.is_http1 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-    }
+    let is_upgrade = settle_status(response, state);
     // A walk over the few fields of a response is cheaper than a look-up.
     if context.add_server_header && !response.headers().keys().any(|name| *name == SERVER) {
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
     }
-    let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS
-        || state.is_connect && response.status().is_success();
     if !is_upgrade {
         state.refuse_upgrade();
     }
-    if context.is_http1 {
-        if is_upgrade {
-            context.activity.upgraded();
-        } else if context.accepted.is_closing() {
-            // The driver tells hyper, but may come to it only after this head.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if !context.is_http1 {
+        if state.is_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            drop_body(response, state.is_head);
         }
-        return;
+    } else if is_upgrade {
+        context.activity.upgraded();
+    } else if context.accepted.is_closing() || state.body_failure().is_some() {
+        // A close of ours the driver tells hyper, but it may come to it only after this head.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if state.is_head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        drop_body(response, state.is_head);
+}
+
+/// Puts right what cannot be sent; returns whether the response accepts an upgrade.
+fn settle_status(response: &mut Response<Body>, state: &RequestState) -> bool {
+    let status = response.status();
+    if let Some(failure) = state.body_failure()
+        && (status.is_client_error() || status.is_server_error())
+    {
+        replace(response, failure);
+        return false;
     }
+    if status == StatusCode::RESET_CONTENT {
+        // It has no content (RFC 9110, section 15.3.6).
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    if state.is_connect {
+        return status.is_success();
+    }
+    let is_switch =
+        status == StatusCode::SWITCHING_PROTOCOLS && state.context.is_http1 && state.can_be_upgraded();
+    if status.is_informational() && !is_switch {
+        tracing::error!(
+            status = status.as_u16(),
+            "the application ended a request with a status that ends none"
+        );
+        replace(response, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    is_switch
+}
+
+fn replace(response: &mut Response<Body>, status: StatusCode) {
+    *response = Response::new(Body::empty());
+    *response.status_mut() = status;
 }
 
 /// HTTP/2 leaves it to us to send no body where there must be none (RFC 9110, sections 9.3.2 and 15).

@@ -65,15 +65,28 @@ impl Server for Kestrel {
             let urls = addresses.begin_start();
             let mut inherited =
                 if initial.inherit_listeners { Inherited::from_environment() } else { Inherited::default() };
-            let endpoints = plan::endpoints(&initial, urls.clone(), prefer_urls, &mut inherited)?;
+            let activated = if initial.endpoints.is_empty() && urls.is_empty() {
+                std::mem::take(&mut inherited).into_endpoints()
+            } else {
+                Vec::new()
+            };
+            let endpoints = plan::endpoints(&initial, urls.clone(), prefer_urls, &activated)?;
             let workers = Workers::start(initial.threads)?;
             let context = ServeContext { app, features: features.clone() };
             let listening = start_all(&endpoints, &initial, &context, &workers, &mut inherited)?;
             addresses.set_bound(listening.iter().map(|endpoint| endpoint.address().clone()).collect());
 
             let (lifetime, guard) = Lifetime::new();
-            let supervisor =
-                Supervisor { listening, retired: Vec::new(), workers, context, addresses, urls, prefer_urls };
+            let supervisor = Supervisor {
+                listening,
+                retired: Vec::new(),
+                workers,
+                context,
+                addresses,
+                urls,
+                prefer_urls,
+                activated,
+            };
             tokio::spawn(supervisor.run(options, lifetime.clone(), guard));
             let completed = lifetime.completed();
             Ok(Running::new(features, lifetime, async move {
@@ -126,6 +139,8 @@ struct Supervisor {
     addresses: Arc<ServerAddresses>,
     urls: Vec<server_abstractions::Address>,
     prefer_urls: bool,
+    /// The endpoints of inherited sockets, in force as long as nothing is configured.
+    activated: Vec<Endpoint>,
 }
 
 impl Supervisor {
@@ -144,20 +159,22 @@ impl Supervisor {
                 changed = options.changed(), if can_change => match changed {
                     Ok(()) => {
                         let options = options.borrow_and_update().clone();
-                        self.reload(&options);
+                        self.reload(&options).await;
                     }
                     Err(_) => can_change = false,
                 },
             }
         }
+        // What the options still hold must not listen on.
+        drop(options);
         self.stop(&lifetime).await;
         drop(guard);
     }
 
     /// Goes over to new options; what fails leaves the rest as it is.
-    fn reload(&mut self, options: &KestrelOptions) {
+    async fn reload(&mut self, options: &KestrelOptions) {
         let mut none = Inherited::default();
-        let endpoints = match plan::endpoints(options, self.urls.clone(), self.prefer_urls, &mut none) {
+        let endpoints = match plan::endpoints(options, self.urls.clone(), self.prefer_urls, &self.activated) {
             Ok(endpoints) => endpoints,
             Err(error) => {
                 tracing::error!(
@@ -185,8 +202,14 @@ impl Supervisor {
                 None => missing.push(endpoint),
             }
         }
-        // Those that are gone are closed before new ones are bound, which may want their address.
-        self.retired.extend(old.into_iter().map(Listening::close));
+        // Those that are gone are unbound before new ones are bound, which may want their address.
+        let closed: Vec<_> = old.into_iter().map(Listening::close).collect();
+        for retired in &closed {
+            if tokio::time::timeout(ABORT_GRACE, retired.unbound()).await.is_err() {
+                tracing::warn!("an endpoint that is no longer configured is not unbound yet");
+            }
+        }
+        self.retired.extend(closed);
         for endpoint in missing {
             let listening = listening::prepare(endpoint, options, &self.context, &mut none)
                 .and_then(|prepared| prepared.listen(&self.workers));

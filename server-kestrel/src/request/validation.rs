@@ -1,7 +1,8 @@
 //! What the HTTP engines let through and a server must not (RFC 9110, section 7.2; RFC 9112, section 3.2).
 
-use http::header::HOST;
-use http::{Method, Request, StatusCode, Version};
+use http::header::{CONNECTION, COOKIE, HOST};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
 
 /// A request that the app does not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +18,79 @@ const fn bad_request(reason: &'static str) -> Refusal {
     Refusal { status: StatusCode::BAD_REQUEST, allow: None, reason }
 }
 
+/// Judges a request of HTTP/1.1 or HTTP/1.0.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     match request.version() {
-        Version::HTTP_2 => Ok(()),
         Version::HTTP_11 | Version::HTTP_10 => check_http1(request),
         _ => Err(Refusal {
             status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             allow: None,
             reason: "the version of HTTP is not supported",
         }),
+    }
+}
+
+/// Whether the client asks for another protocol: the `Upgrade` field counts only if `Connection` names it (RFC 9110,
+/// section 7.8), and only in HTTP/1.1; CONNECT asks by its method.
+pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
+    let mut options = request.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let is_named = |value: &str| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
+    *request.method() == Method::CONNECT || request.version() == Version::HTTP_11 && options.any(is_named)
+}
+
+/// Judges a request of HTTP/2 (RFC 9113, section 8.3.1), and settles what the app sees of it: `:authority` stands in
+/// the place of a Host field, and several cookie fields become one (section 8.2.3). The error says what is wrong; such
+/// a request is malformed and its stream reset.
+pub(crate) fn settle_http2<B>(request: &mut Request<B>, is_https: bool) -> Result<(), &'static str> {
+    let uri = request.uri();
+    let is_mismatch = |scheme: &Scheme| (*scheme == Scheme::HTTPS) != is_https || !is_known(scheme);
+    if *request.method() != Method::CONNECT && uri.scheme().is_some_and(is_mismatch) {
+        return Err(":scheme is not that of the connection");
+    }
+    let path = uri.path();
+    let is_asterisk = path == "*" && *request.method() == Method::OPTIONS;
+    if *request.method() != Method::CONNECT && !is_asterisk && !path.starts_with('/') {
+        return Err(":path is not rooted");
+    }
+    if uri.authority().is_some_and(|authority| !is_valid_host(authority.as_str().as_bytes())) {
+        return Err(":authority is not a host and port");
+    }
+    settle_host(request)?;
+    if request.headers().keys().any(|name| *name == COOKIE) {
+        join_cookies(request.headers_mut());
+    }
+    Ok(())
+}
+
+fn is_known(scheme: &Scheme) -> bool {
+    *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS
+}
+
+fn settle_host<B>(request: &mut Request<B>) -> Result<(), &'static str> {
+    let mut hosts = request.headers().iter().filter(|(name, _)| *name == HOST).map(|(_, value)| value);
+    match (hosts.next(), hosts.next(), request.uri().authority()) {
+        (None, _, _) => Ok(()),
+        (Some(_), Some(_), _) => Err("there is more than one Host field"),
+        (Some(host), None, None) if !is_valid_host(host.as_bytes()) => {
+            Err("the Host field is not a host and port")
+        }
+        (Some(_), None, None) => Ok(()),
+        (Some(_), None, Some(authority)) => {
+            let host =
+                HeaderValue::from_str(authority.as_str()).map_err(|_| ":authority is no field value")?;
+            request.headers_mut().insert(HOST, host);
+            Ok(())
+        }
+    }
+}
+
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
     }
 }
 
@@ -145,6 +210,47 @@ mod tests {
         assert_eq!(status("GET", "http://a:80/x", "A"), None);
         assert_eq!(status("GET", "http://u@a/x", "a"), None);
         assert_eq!(status("GET", "http://b/x", "a"), Some((400, None)));
+    }
+
+    fn http2(method: &str, uri: &str) -> Request<()> {
+        Request::builder().method(method).version(Version::HTTP_2).uri(uri).body(()).unwrap()
+    }
+
+    #[test]
+    fn a_request_of_http2_has_the_scheme_of_its_connection_and_a_rooted_path() {
+        assert_eq!(settle_http2(&mut http2("GET", "http://a/x"), false), Ok(()));
+        assert_eq!(settle_http2(&mut http2("GET", "https://a/x"), true), Ok(()));
+        assert!(settle_http2(&mut http2("GET", "https://a/x"), false).is_err());
+        assert!(settle_http2(&mut http2("GET", "ws://a/x"), false).is_err());
+        assert!(settle_http2(&mut http2("GET", "*"), false).is_err());
+        assert_eq!(settle_http2(&mut http2("OPTIONS", "*"), false), Ok(()));
+        assert_eq!(settle_http2(&mut http2("CONNECT", "a:80"), true), Ok(()));
+        assert!(settle_http2(&mut http2("GET", "http://u@a/x"), false).is_err());
+    }
+
+    #[test]
+    fn the_authority_stands_in_the_place_of_host_and_cookies_are_one() {
+        let mut request = http2("GET", "http://a:1/x");
+        request.headers_mut().append(HOST, "b".parse().unwrap());
+        request.headers_mut().append(COOKIE, "c=1".parse().unwrap());
+        request.headers_mut().append(COOKIE, "d=2".parse().unwrap());
+        assert_eq!(settle_http2(&mut request, false), Ok(()));
+        assert_eq!(request.headers()[HOST], "a:1");
+        assert_eq!(request.headers().get_all(COOKIE).iter().collect::<Vec<_>>(), ["c=1; d=2"]);
+        request.headers_mut().append(HOST, "b".parse().unwrap());
+        assert!(settle_http2(&mut request, false).is_err());
+    }
+
+    #[test]
+    fn an_upgrade_is_asked_for_by_both_fields() {
+        let asks = |connection: &str, version| {
+            let request =
+                Request::builder().version(version).header(CONNECTION, connection).body(()).unwrap();
+            asks_for_upgrade(&request)
+        };
+        assert!(asks("keep-alive, Upgrade", Version::HTTP_11));
+        assert!(!asks("keep-alive", Version::HTTP_11));
+        assert!(!asks("upgrade", Version::HTTP_10));
     }
 
     #[test]

@@ -218,6 +218,13 @@ impl Retired {
         }
     }
 
+    /// Resolves when the sockets are closed.
+    pub(super) async fn unbound(&self) {
+        if let Some(loops) = self.lifetimes.first() {
+            loops.completed().await;
+        }
+    }
+
     /// Resolves when nothing is left.
     pub(super) async fn over(&self) {
         for lifetime in &self.lifetimes {
