@@ -84,7 +84,7 @@ async fn tls_adds_its_features_on_every_protocol() {
         connect_tls(io, client_config(&certificate, &[protocol])).await.unwrap()
     };
     assert_eq!(Client::new(tls("http/1.1").await).get("/").await.text(), "tls handshake");
-    assert_eq!(Http2::new(tls("h2").await).await.get("/").await.body, "trailers reset tls handshake");
+    assert_eq!(Http2::over_tls(tls("h2").await).await.get("/").await.body, "trailers reset tls handshake");
 }
 
 async fn trace_id(request: Request<Body>) -> Response<Body> {
@@ -227,7 +227,7 @@ async fn the_scheme_is_that_of_the_transport() {
         let io = server.connector.connect().await.unwrap();
         let tls = connect_tls(io, client_config(&certificate, &[protocol])).await.unwrap();
         let body = match protocol {
-            "h2" => Http2::new(tls).await.get("/").await.body,
+            "h2" => Http2::over_tls(tls).await.get("/").await.body,
             _ => Client::new(tls).get("/").await.body,
         };
         assert!(std::str::from_utf8(&body).unwrap().contains("|https|"), "{body:?}");

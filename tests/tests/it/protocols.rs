@@ -101,7 +101,7 @@ async fn over_tls_the_clients_offer_decides() {
         let tls = connect_tls(io, client_config(&certificate, offer)).await.unwrap();
         assert_eq!(tls.get_ref().1.alpn_protocol(), agreed, "{offer:?}");
         if agreed == Some(b"h2") {
-            assert_eq!(Http2::new(tls).await.get("/").await.body, "2");
+            assert_eq!(Http2::over_tls(tls).await.get("/").await.body, "2");
         } else {
             assert_eq!(Client::new(tls).get("/").await.text(), "1");
         }
@@ -133,7 +133,7 @@ async fn over_tls_an_endpoint_of_one_protocol_speaks_it_without_an_offer() {
     let server = secure(HttpProtocols::Http2, &certificate).await;
     let io = server.connector.connect().await.unwrap();
     let tls = connect_tls(io, client_config(&certificate, &[])).await.unwrap();
-    assert_eq!(Http2::new(tls).await.get("/").await.body, "2");
+    assert_eq!(Http2::over_tls(tls).await.get("/").await.body, "2");
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ async fn an_idle_connection_over_tls_closes_at_once() {
         let io = server.connector.connect().await.unwrap();
         let tls = connect_tls(io, client_config(&certificate, &[protocol])).await.unwrap();
         if protocol == "h2" {
-            let client = Http2::new(tls).await;
+            let client = Http2::over_tls(tls).await;
             client.get("/").await;
             assert_eq!(ended(stop(server.running, LONG)).await, AT_ONCE);
             client.closed().await.unwrap();
@@ -138,7 +138,7 @@ async fn a_first_request_whose_head_has_begun_is_served() {
     client.send("GET / HTTP/1.1\r\nHo").await;
     settle().await;
     let stop = stop(server.running, LONG);
-    sleep(Duration::from_secs(10)).await;
+    sleep(Duration::from_secs(4)).await;
     let response = client.exchange("st: a\r\n\r\n").await;
     assert_eq!((response.text(), response.closes()), ("Hello, World!", true));
     assert_eq!(ended(stop).await.0, Stopped::Drained);

@@ -34,7 +34,7 @@ async fn a_request_is_answered_over_a_real_socket() {
     let tls = connect_tls(io().await.unwrap(), client_config(&certificate, &["http/1.1"])).await.unwrap();
     assert_eq!(Client::new(tls).get("/").await.text(), "Hello, World!");
     let tls = connect_tls(io().await.unwrap(), client_config(&certificate, &["h2"])).await.unwrap();
-    assert_eq!(Http2::new(tls).await.get("/").await.body, "Hello, World!");
+    assert_eq!(Http2::over_tls(tls).await.get("/").await.body, "Hello, World!");
 }
 
 async fn handshake(request: Request<Body>) -> Response<Body> {
@@ -221,7 +221,7 @@ async fn large_bodies_go_both_ways() {
 
     let tls =
         connect_tls(server.connector.connect().await.unwrap(), client_config(&certificate, &["h2"])).await;
-    let response = Http2::new(tls.unwrap()).await.post("/", body.clone()).await;
+    let response = Http2::over_tls(tls.unwrap()).await.post("/", body.clone()).await;
     assert!(response.body == body, "{}", response.body.len());
 }
 
@@ -297,6 +297,6 @@ async fn the_layer_can_be_used_by_hand() {
     let server = Memory::start_endpoint(|endpoint| endpoint.layer(layer), handshake).await;
     let config = client_config(&certificate, &["h2"]);
     let tls = connect_tls(server.connector.connect().await.unwrap(), config).await.unwrap();
-    let response = Http2::new(tls).await.get("/").await;
+    let response = Http2::over_tls(tls).await.get("/").await;
     assert!(response.body.starts_with(b"TLSv1.3 "), "{:?}", response.body);
 }

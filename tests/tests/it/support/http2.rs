@@ -14,6 +14,7 @@ pub(crate) struct Http2 {
     pub(crate) requests: SendRequest<Bytes>,
     /// How the connection came to its end.
     pub(crate) connection: JoinHandle<Result<(), h2::Error>>,
+    scheme: &'static str,
 }
 
 /// A response with its whole body.
@@ -28,12 +29,16 @@ pub(crate) struct Http2Response {
 impl Http2 {
     pub(crate) async fn new(io: impl Io) -> Self {
         let (requests, connection) = soon(h2::client::handshake(io)).await.expect("an HTTP/2 connection");
-        Self { requests, connection: tokio::spawn(connection) }
+        Self { requests, connection: tokio::spawn(connection), scheme: "http" }
+    }
+
+    pub(crate) async fn over_tls(io: impl Io) -> Self {
+        Self { scheme: "https", ..Self::new(io).await }
     }
 
     /// Sends a GET and takes the response.
     pub(crate) async fn get(&self, path: &str) -> Http2Response {
-        let request = Request::get(format!("http://a{path}")).body(()).expect("a request");
+        let request = Request::get(format!("{}://a{path}", self.scheme)).body(()).expect("a request");
         let (response, _) = self.send(request, true).await;
         collect(response).await.expect("a response")
     }
@@ -50,7 +55,7 @@ impl Http2 {
 
     /// Sends a POST with this body and takes the response.
     pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Http2Response {
-        let request = Request::post(format!("http://a{path}")).body(()).expect("a request");
+        let request = Request::post(format!("{}://a{path}", self.scheme)).body(()).expect("a request");
         let (response, mut stream) = self.send(request, false).await;
         stream.send_data(body.into(), true).expect("an open stream");
         collect(response).await.expect("a response")
