@@ -37,6 +37,11 @@ async fn handle(request: Request<Body>) -> Response<Body> {
     if request.uri().path() == "/plaintext" {
         return with_type("text/plain", Body::from("Hello, World!"));
     }
+    // Boxed, so that the small answer above does not pay for the size of this future.
+    Box::pin(route(request)).await
+}
+
+async fn route(request: Request<Body>) -> Response<Body> {
     let path = request.path().into_owned();
     let (route, argument) = match path.trim_start_matches('/').split_once('/') {
         Some((route, argument)) => (route, argument.parse::<u64>().ok()),
