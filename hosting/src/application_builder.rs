@@ -63,6 +63,9 @@ impl ApplicationBuilder {
     }
 
     /// Adds a tower layer.
+    ///
+    /// The layered service must not fail: take layers that answer with a response, as those of `tower-http` do. Layers
+    /// that are bound to another body type, such as `axum::middleware::from_fn`, belong on the service itself.
     #[doc(alias = "Use")]
     pub fn layer<L, B>(self, layer: L) -> Self
     where
@@ -77,6 +80,31 @@ impl ApplicationBuilder {
         B::Error: Into<BoxError>,
     {
         self.step(move |next| App::new(layer.layer(next)))
+    }
+
+    /// Adds a layer from an async function; `next` is the rest of the pipeline.
+    ///
+    /// ```
+    /// use hosting::{App, ApplicationBuilder, Body, HeaderValue, Request, Response};
+    ///
+    /// async fn powered(request: Request<Body>, next: App) -> Response<Body> {
+    ///     let mut response = next.handle(request).await;
+    ///     response.headers_mut().insert("x-powered-by", HeaderValue::from_static("Rust"));
+    ///     response
+    /// }
+    ///
+    /// let app = ApplicationBuilder::new().layer_fn(powered).build_not_found();
+    /// # let _ = app;
+    /// ```
+    #[doc(alias = "Use")]
+    pub fn layer_fn<F, Fut, B>(self, function: F) -> Self
+    where
+        F: Fn(Request<Body>, App) -> Fut + Clone + Send + Sync + 'static,
+        Fut: Future<Output = Response<B>> + Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        self.step(move |next| App::new(move |request: Request<Body>| function(request, next.clone())))
     }
 
     /// Sends requests below a path to a branch of their own. They do not come back.

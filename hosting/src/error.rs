@@ -1,7 +1,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use server_abstractions::{BoxError, StartError};
+use server_abstractions::{AddressError, BoxError, StartError};
 
 use crate::{ConfigurationError, LaunchSettingsError};
 
@@ -15,6 +15,12 @@ pub struct Error {
 }
 
 impl Error {
+    /// An error of the application's own, so that its `main` can return one type.
+    pub fn other(source: impl Into<BoxError>) -> Self {
+        let source = source.into();
+        Self { message: source.to_string(), source: None }
+    }
+
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), source: None }
     }
@@ -58,6 +64,18 @@ impl StdError for Error {
 impl From<ConfigurationError> for Error {
     fn from(error: ConfigurationError) -> Self {
         Self::new("the configuration cannot be used").with_source(error)
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Self {
+        Self::other(error)
     }
 }
 

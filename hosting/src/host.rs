@@ -40,6 +40,9 @@ impl Default for HostOptions {
 
 /// Runs an app on any [`Server`], with services beside it.
 ///
+/// It reads no arguments, no files and no launch profile: its [`HostOptions`] are what the code says. An application
+/// with all of that and a server of its own is made by `WebApplicationBuilder::server`.
+///
 /// [`WebApplication`](crate::WebApplication) is this host with the Kestrel server and configuration.
 #[doc(alias = "IHost")]
 #[doc(alias = "IWebHost")]
@@ -132,7 +135,8 @@ impl Host {
     /// installed that writes to the standard output.
     ///
     /// # Errors
-    /// When the start fails, or when the server ended by itself.
+    /// When the start fails, when the server ended by itself, or with the error of [`ApplicationLifetime::fail`], as
+    /// by a background service that failed.
     ///
     /// # Cancel safety
     /// Dropping the future stops everything at once.
@@ -149,14 +153,13 @@ impl Host {
             () = lifetime.stopping().cancelled() => return Ok(()),
         };
         let ended = tokio::select! {
-            ended = host.running.finished() => ended,
+            ended = host.wait() => ended,
             () = signals.received() => Ok(()),
-            () = lifetime.stopping().cancelled() => Ok(()),
         };
         // While it stops, and no longer: the program may go on after that.
         let _impatience = AbortOnDropHandle::new(tokio::spawn(signals.exit_on_the_next()));
         host.stop().await;
-        ended.map_err(|error| Error::new("the server failed").with_source(error))
+        lifetime.take_failure().map_or(ended, Err)
     }
 }
 
@@ -191,6 +194,23 @@ impl RunningHost {
     /// The life of the application.
     pub fn lifetime(&self) -> &ApplicationLifetime {
         &self.lifetime
+    }
+
+    /// Waits for a reason to stop: [`ApplicationLifetime::stop`], or a server that has ended by itself.
+    ///
+    /// # Errors
+    /// What the server ended with.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping it.
+    #[doc(alias = "WaitForShutdownAsync")]
+    pub async fn wait(&mut self) -> Result<(), Error> {
+        tokio::select! {
+            ended = self.running.finished() => {
+                ended.map_err(|error| Error::new("the server failed").with_source(error))
+            }
+            () = self.lifetime.stopping().cancelled() => Ok(()),
+        }
     }
 
     /// Stops: the server finishes what is under way, then the services stop in reverse order, all within the
@@ -362,6 +382,13 @@ mod tests {
         let running = host(&log, true, true).service(failing).start().await.unwrap();
         running.lifetime().stopping().cancelled().await;
         running.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_run_ends_with_the_failure_of_a_background_service() {
+        let failing = crate::background("failing", async |_| Err("on purpose".into()));
+        let error = host(&Log::default(), true, true).service(failing).run().await.unwrap_err();
+        assert_eq!(format!("{error:?}"), "the service 'failing' failed: on purpose");
     }
 
     #[tokio::test(start_paused = true)]

@@ -23,6 +23,15 @@
 //! | read options | [`Configuration`] |
 //! | run work beside the server | [`HostedService`] |
 //! | test an application without a port | [`TestServer`] |
+//!
+//! The feature traits of a request stand in [`server_abstractions`].
+//!
+//! # Cargo features
+//!
+//! * `kestrel` (default): the default server, [`WebApplication`], [`serve`] and [`TestServer`].
+//! * `aws-lc-rs` (default), `ring`: the crypto provider of TLS.
+//! * `axum`: `axum::extract::ConnectInfo<SocketAddr>` in every request.
+//! * `tonic`: `tonic::transport::server::TcpConnectInfo` in every request.
 
 mod application_builder;
 mod configuration;
@@ -60,7 +69,7 @@ pub use configuration::{
 pub use environment::HostEnvironment;
 pub use error::Error;
 pub use host::{Host, HostOptions, RunningHost};
-pub use http::{self, HeaderValue, Request, Response, StatusCode};
+pub use http::{self, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 pub use launch_settings::{
     AncmHostingModel, ExecutableLaunch, IisBinding, IisSettings, LaunchProfile, LaunchSettings,
     LaunchSettingsError, SelectedProfile,
@@ -69,10 +78,13 @@ pub use lifetime::ApplicationLifetime;
 #[cfg(feature = "kestrel")]
 pub use serve::{IntoEndpoint, Serve, serve};
 pub use server_abstractions::{
-    self, App, Body, BoxError, BoxFuture, HttpContext, IntoService, RequestFeatures,
+    self, Address, AddressError, App, Body, BoxError, BoxFuture, FeatureCollection, HttpContext,
+    HttpRequestFeature, IntoService, RequestFeatures, Running, Server, StartError, Stopped,
 };
 #[cfg(feature = "kestrel")]
-pub use server_kestrel::{self, Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
+pub use server_kestrel::{
+    self, Endpoint, HttpProtocols, HttpsOptions, KestrelOptions, Limits, ServerCertificate, Threads,
+};
 pub use service::{BackgroundService, HostedService, background};
 #[cfg(feature = "kestrel")]
 pub use test_server::{TestClient, TestServer};

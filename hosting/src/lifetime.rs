@@ -1,4 +1,8 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
 use tokio_util::sync::CancellationToken;
+
+use crate::Error;
 
 /// The life of the application, to be watched and ended from anywhere; clones are the same life.
 ///
@@ -20,6 +24,7 @@ pub struct ApplicationLifetime {
     started: CancellationToken,
     stopping: CancellationToken,
     stopped: CancellationToken,
+    failure: Arc<Mutex<Option<Error>>>,
 }
 
 impl ApplicationLifetime {
@@ -45,5 +50,16 @@ impl ApplicationLifetime {
     #[doc(alias = "StopApplication")]
     pub fn stop(&self) {
         self.stopping.cancel();
+    }
+
+    /// Asks the application to stop because something has failed; [`Host::run`](crate::Host::run) then ends with
+    /// this error, the first one if there are several.
+    pub fn fail(&self, error: impl Into<Error>) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.into());
+        self.stop();
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -4,7 +4,7 @@ use server_abstractions::{BoxError, BoxFuture};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::ApplicationLifetime;
+use crate::{ApplicationLifetime, Error};
 
 /// Work that starts before the server and stops after it: queues, timers, caches.
 ///
@@ -32,7 +32,7 @@ pub trait HostedService: Send {
 
 /// A service from an async function that runs until its token fires.
 ///
-/// When the function fails, the application stops. When it is still running at the deadline of the stop, it is
+/// When the function fails, the application stops, and [`Host::run`](crate::Host::run) ends with the error. When it is still running at the deadline of the stop, it is
 /// dropped.
 ///
 /// ```
@@ -88,7 +88,8 @@ where
                         error,
                         "a background service failed; the application stops"
                     );
-                    lifetime.stop();
+                    let message = format!("the service '{name}' failed");
+                    lifetime.fail(Error::new(message).with_source(error));
                 }
             });
             self.task = Some(Task { stopping, handle: AbortOnDropHandle::new(handle) });

@@ -15,6 +15,7 @@ pub(crate) struct HostOverrides {
     pub(crate) environment: Option<String>,
     pub(crate) application_name: Option<String>,
     pub(crate) content_root: Option<PathBuf>,
+    pub(crate) values: Vec<(String, String)>,
 }
 
 /// The result: the configuration, and what follows from it for the host.
@@ -43,12 +44,19 @@ impl Startup {
         let host = prefixed(Configuration::builder()).command_line(choice.arguments.clone()).build()?;
         let environment = environment(&host, overrides, surroundings);
         let root = &environment.content_root;
+        if !root.is_dir() && host.get("contentRoot").is_some() {
+            let message = format!("the content root {} is not a folder", root.display());
+            return Err(
+                Error::new(message).with_source(host.invalid("contentRoot", "expected a folder that exists"))
+            );
+        }
         let files = Configuration::builder()
             .json_file(root.join("appsettings.json"), true)
             .json_file(root.join(format!("appsettings.{}.json", environment.name)), true);
         let configuration = prefixed(files)
             .environment_variables(None, variables.clone())
             .command_line(choice.arguments)
+            .values(overrides.values.iter().map(|(key, value)| (key.as_str(), value.as_str())))
             .build()?;
         Ok(Self { configuration, environment, messages: choice.messages })
     }
@@ -78,7 +86,9 @@ pub(crate) fn host_options(
     messages: &mut Vec<(Level, String)>,
 ) -> Result<HostOptions, Error> {
     let defaults = HostOptions::default();
-    let seconds = configuration.get_parsed::<u32>("shutdownTimeoutSeconds")?;
+    let seconds = configuration
+        .get_parsed::<u32>("shutdownTimeoutSeconds")
+        .map_err(|_| configuration.invalid("shutdownTimeoutSeconds", "expected a whole number of seconds"))?;
     Ok(HostOptions {
         urls: urls::from(configuration, messages)?,
         prefer_hosting_urls: configuration.get_bool("preferHostingUrls")?.unwrap_or_default(),

@@ -82,6 +82,7 @@ impl WebApplication {
             environment: options.environment,
             application_name: options.application_name,
             content_root: options.content_root,
+            values: options.values,
         };
         WebApplicationBuilder::new(Startup::make(&surroundings, &overrides))
     }
@@ -137,7 +138,8 @@ impl fmt::Debug for WebApplication {
 /// Settings of the code that win over arguments and environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebApplicationOptions {
-    /// The arguments, without the program's name. Default is those of the process.
+    /// The arguments, without the program's name. Default is those of the process; a test, whose arguments are the
+    /// test runner's, gives its own or `Some(Vec::new())`.
     pub arguments: Option<Vec<String>>,
     /// The name of the environment. Default is what the configuration says, else `Production`.
     pub environment: Option<String>,
@@ -146,9 +148,13 @@ pub struct WebApplicationOptions {
     /// The content root. Default is what the configuration says, else the crate's folder under `cargo run`, else the
     /// current folder.
     pub content_root: Option<PathBuf>,
+    /// Keys and values on top of the configuration, such as `("Greeter:Greeting", "Hello")`. Default is none.
+    #[doc(alias = "AddInMemoryCollection")]
+    pub values: Vec<(String, String)>,
 }
 
 type KestrelChange = Box<dyn FnOnce(&mut KestrelOptions) + Send>;
+type HostChange = Box<dyn FnOnce(&mut HostOptions) + Send>;
 type PipelineSteps = Box<dyn FnOnce(ApplicationBuilder) -> ApplicationBuilder + Send>;
 
 /// Builds a [`WebApplication`]. What goes wrong with files and variables is told by [`build`](Self::build).
@@ -159,6 +165,7 @@ pub struct WebApplicationBuilder {
     nothing: Startup,
     server: Option<Box<dyn Server>>,
     kestrel: Vec<KestrelChange>,
+    host: Vec<HostChange>,
     pipeline: Vec<PipelineSteps>,
     services: Vec<Box<dyn HostedService>>,
     urls: Option<String>,
@@ -172,6 +179,7 @@ impl WebApplicationBuilder {
             nothing: Startup::default(),
             server: None,
             kestrel: Vec::new(),
+            host: Vec::new(),
             pipeline: Vec::new(),
             services: Vec::new(),
             urls: None,
@@ -204,6 +212,13 @@ impl WebApplicationBuilder {
     #[doc(alias = "UseKestrel")]
     pub fn kestrel(mut self, change: impl FnOnce(&mut KestrelOptions) + Send + 'static) -> Self {
         self.kestrel.push(Box::new(change));
+        self
+    }
+
+    /// Changes the options of the host; what the code says wins over the configuration.
+    #[doc(alias = "ConfigureHostOptions")]
+    pub fn host(mut self, change: impl FnOnce(&mut HostOptions) + Send + 'static) -> Self {
+        self.host.push(Box::new(change));
         self
     }
 
@@ -250,13 +265,14 @@ impl WebApplicationBuilder {
 
     /// `finish` has the last word on the options of Kestrel.
     fn assemble(self, app: App, finish: impl FnOnce(&mut KestrelOptions)) -> Result<WebApplication, Error> {
-        let Self { startup, server, kestrel, pipeline, services, urls, lifetime, .. } = self;
+        let Self { startup, server, kestrel, host: changes, pipeline, services, urls, lifetime, .. } = self;
         let mut startup = startup?;
         let mut host = host_options(&startup.configuration, &startup.environment, &mut startup.messages)?;
         if let Some(urls) = urls {
             host.urls = Address::parse_list(&urls)
                 .map_err(|error| Error::new("the urls of the code cannot be used").with_source(error))?;
         }
+        changes.into_iter().for_each(|change| change(&mut host));
         let server = match server {
             Some(_) if !kestrel.is_empty() || startup.configuration.section("Kestrel").exists() => {
                 return Err(Error::new(

@@ -95,6 +95,7 @@ impl fmt::Debug for AppFuture {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a tower service nor a closure that answers requests",
     note = "a service needs `Service<Request<Body>, Response = Response<_>, Error = Infallible> + Clone + Send + Sync + 'static` and a `Send` future",
+    note = "of axum, pass the `Router` itself and not `into_make_service()`; `ConnectInfo` comes with the feature `axum` of `hosting`",
     note = "a closure needs `async fn(Request<Body>) -> Response<_>`, `Clone + Send + Sync + 'static`, and a `Send` future"
 )]
 pub trait IntoService<M> {

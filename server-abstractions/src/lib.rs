@@ -68,6 +68,7 @@ pub use features::{
     RequestFeatures, ServerAddresses, ServerAddressesFeature, TlsConnectionFeature, TlsHandshakeFeature,
     TlsProtocol, TooLate, Upgrade, UpgradeError,
 };
+pub use http;
 pub use lifetime::{Lifetime, LifetimeGuard};
 pub use path::decode_path;
 pub use server::{Running, Server, ServerError, StartError, Stopped};

@@ -182,6 +182,13 @@ impl StartError {
         self
     }
 
+    /// Says before the message what was being attempted.
+    #[must_use]
+    pub fn while_attempting(mut self, attempt: impl fmt::Display) -> Self {
+        self.message = format!("{attempt}: {}", self.message);
+        self
+    }
+
     /// Whether an address is in use by somebody else.
     pub fn is_address_in_use(&self) -> bool {
         self.kind == StartErrorKind::AddressInUse

@@ -218,7 +218,7 @@ fn cannot_listen(endpoint: &Endpoint, error: io::Error) -> StartError {
     let message = match error.kind() {
         io::ErrorKind::AddrInUse => {
             return StartError::address_in_use(format!(
-                "cannot listen on {endpoint}: the address is in use; stop the program that listens there or choose another port"
+                "cannot listen on {endpoint}: the address is in use; stop the program that listens there, or choose another port, such as with --urls http://localhost:5050"
             ))
             .with_source(error);
         }

@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use http::{Request, Response};
-//! use server_abstractions::{App, Body, Server};
+//! use server_abstractions::{App, Body};
 //! use server_kestrel::{Endpoint, Kestrel, KestrelOptions};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -16,7 +16,7 @@
 //! };
 //! let app = App::new(async |_: Request<Body>| Response::new(Body::from("Hello, World!")));
 //!
-//! let running = Box::new(Kestrel::new(options)).start(app).await?;
+//! let running = Kestrel::new(options).start(app).await?;
 //! println!("listening on {}", running.addresses()[0]);
 //!
 //! // Finish what runs, for five seconds at the most.
@@ -24,6 +24,14 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Events go to `tracing`; without a subscriber nothing is shown. What a peer did wrong, such as a handshake that
+//! failed, is an event of level debug.
+//!
+//! # Cargo features
+//!
+//! `aws-lc-rs` (default) and `ring` choose the crypto provider of TLS; with both, aws-lc-rs is used. ring has no
+//! post-quantum key exchange. Neither is installed for the whole process.
 //!
 //! The way of a request: [`Endpoint`] -> [`Listener`](server_abstractions::Listener) -> connection layers (TLS and
 //! those of [`Endpoint::layer`]) -> HTTP/1.1 or HTTP/2 -> [`App`](server_abstractions::App).
@@ -52,5 +60,6 @@ pub use endpoint::Endpoint;
 pub use listener::{MemoryConnector, MemoryListener, memory};
 pub use logging::ConnectionLoggingLayer;
 pub use options::{HttpProtocols, KestrelOptions, Limits, Threads};
+pub use rustls;
 pub use server::Kestrel;
 pub use tls::{HttpsOptions, ServerCertificate, TlsLayer};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
@@ -19,23 +19,52 @@ pub(crate) struct RequestBody {
     incoming: Incoming,
     state: Arc<RequestState>,
     progress: Progress,
+    /// Whoever still reads keeps the connection busy, answered or not.
+    busy: Option<Busy>,
 }
 
 enum Progress {
     Unread,
-    Reading { remaining: u64 },
-    Failed,
+    Reading {
+        remaining: u64,
+    },
+    /// Read to its end, or failed.
+    Over,
+}
+
+struct Busy(Arc<RequestState>);
+
+impl Busy {
+    fn new(state: &Arc<RequestState>) -> Self {
+        state.context.activity.stream_begins();
+        Self(Arc::clone(state))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.context.activity.request_ends();
+    }
 }
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, state: Arc<RequestState>) -> Self {
-        // Whoever still reads keeps the connection busy, answered or not.
-        state.context.activity.stream_begins();
-        Self { incoming, state, progress: Progress::Unread }
+        let busy = Some(Busy::new(&state));
+        Self { incoming, state, progress: Progress::Unread, busy }
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
+        self.state.end_body(trailers);
+        self.over();
+    }
+
+    fn over(&mut self) {
+        self.progress = Progress::Over;
+        self.busy = None;
     }
 
     fn too_large(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.progress = Progress::Failed;
+        self.over();
         self.state.fail_body(StatusCode::PAYLOAD_TOO_LARGE);
         Poll::Ready(Some(Err(length_limit_error())))
     }
@@ -51,7 +80,7 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let remaining = match this.progress {
-            Progress::Failed => return Poll::Ready(None),
+            Progress::Over => return Poll::Ready(None),
             Progress::Reading { remaining } => remaining,
             Progress::Unread => {
                 let limit = this.state.begin_body();
@@ -71,15 +100,16 @@ impl Body for RequestBody {
                     };
                     this.progress = Progress::Reading { remaining: left };
                     if this.incoming.is_end_stream() {
-                        this.state.end_body(None);
+                        // hyper is not asked again: once the answer is out, it says so only with the next request.
+                        this.end(None);
                     }
                 } else {
-                    this.state.end_body(frame.trailers_ref());
+                    this.end(frame.trailers_ref());
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.progress = Progress::Failed;
+                this.over();
                 this.state.fail_body(StatusCode::BAD_REQUEST);
                 if is_disconnect(&error) {
                     this.state.fire_aborted();
@@ -87,27 +117,21 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {
-                this.state.end_body(None);
+                this.end(None);
                 Poll::Ready(None)
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.progress, Progress::Failed) || self.incoming.is_end_stream()
+        matches!(self.progress, Progress::Over) || self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.progress {
-            Progress::Failed => SizeHint::with_exact(0),
+            Progress::Over => SizeHint::with_exact(0),
             _ => self.incoming.size_hint(),
         }
-    }
-}
-
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        self.state.context.activity.request_ends();
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use server_abstractions::{
-    App, BoxFuture, FeatureCollection, Lifetime, LifetimeGuard, Running, Server, ServerAddresses,
-    ServerAddressesFeature, StartError,
+    App, BoxFuture, FeatureCollection, IntoService, Lifetime, LifetimeGuard, Running, Server,
+    ServerAddresses, ServerAddressesFeature, StartError,
 };
 use tokio::sync::watch;
 
@@ -49,6 +49,19 @@ impl Kestrel {
         let mut features = FeatureCollection::new();
         features.set::<dyn ServerAddressesFeature>(addresses.clone());
         Self { options, features, addresses }
+    }
+}
+
+impl Kestrel {
+    /// Starts the server; when the future resolves it accepts requests.
+    ///
+    /// # Errors
+    /// When an endpoint cannot be listened on or a certificate cannot be used; nothing is left half started.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops what was started so far.
+    pub async fn start<M>(self, app: impl IntoService<M>) -> Result<Running, StartError> {
+        Server::start(Box::new(self), App::new(app)).await
     }
 }
 

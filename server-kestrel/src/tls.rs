@@ -164,7 +164,10 @@ fn provider() -> Arc<CryptoProvider> {
     #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
     return Arc::new(rustls::crypto::ring::default_provider());
     #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
-    compile_error!("server-kestrel needs one of the features `aws-lc-rs` (the default) and `ring`");
+    {
+        compile_error!("server-kestrel needs one of the features `aws-lc-rs` (the default) and `ring`");
+        unreachable!()
+    }
 }
 
 type ChainAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);

@@ -56,7 +56,8 @@ pub(super) fn prepare(
     context: &ServeContext,
     inherited: &mut Inherited,
 ) -> Result<Prepared, StartError> {
-    let pipeline = pipeline(endpoint, options, context)?;
+    let pipeline = pipeline(endpoint, options, context)
+        .map_err(|error| error.while_attempting(format_args!("cannot listen on {endpoint}")))?;
     let bound = bind(endpoint, inherited)?;
     let (lifetime, connections) = Lifetime::new();
     let serving = Serving { service: pipeline, info: info(endpoint, &bound.address, context), lifetime };

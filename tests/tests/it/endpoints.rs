@@ -13,9 +13,10 @@ use server_abstractions::{
     Server, ServerAddressesFeature, StartError,
 };
 use server_kestrel::{Endpoint, Kestrel, KestrelOptions, memory};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Client, hello, loopback, options, socket_address, soon, start};
+use crate::support::{Client, SOON, hello, loopback, manual, options, socket_address, soon, start, status};
 
 pub(crate) async fn start_error(options: KestrelOptions) -> StartError {
     soon(Box::new(Kestrel::new(options)).start(App::new(hello))).await.expect_err("the start fails")
@@ -219,6 +220,34 @@ async fn a_socket_on_which_somebody_answers_is_refused() {
     assert!(folder.socket().exists(), "it is not ours to remove");
 }
 
+#[test]
+fn a_socket_whose_owner_is_too_busy_to_answer_is_refused_at_once() {
+    let folder = Folder::new("busy");
+    let address = SockAddr::unix(folder.socket()).unwrap();
+    let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    busy.bind(&address).unwrap();
+    busy.listen(1).unwrap();
+    // Connections that nobody accepts, until there is no room for another one.
+    let mut queued = Vec::new();
+    loop {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        if socket.connect(&address).is_err() {
+            break;
+        }
+        queued.push(socket);
+    }
+    // In a thread of its own, as one that hangs in a system call is stopped by no timeout.
+    let (send, receive) = std::sync::mpsc::channel();
+    let options = options([Endpoint::unix(folder.socket())]);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        send.send(runtime.block_on(start_error(options))).unwrap_or_default();
+    });
+    let error = receive.recv_timeout(SOON).unwrap();
+    assert!(error.is_address_in_use(), "{error}");
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_socket_is_refused_and_stays() {
     let folder = Folder::new("no-socket");
@@ -302,6 +331,23 @@ async fn a_descriptor_that_listens_is_served() {
     soon(running.stop(std::future::pending())).await;
     // The file is that of whoever made it.
     assert!(folder.socket().exists());
+}
+
+#[tokio::test]
+async fn a_descriptor_is_closed_while_a_stop_waits_for_requests() {
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (app, mut calls) = manual();
+    let running = start(options([Endpoint::descriptor(listener)]), app).await;
+    let mut client = Client::tcp(address).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let call = soon(calls.recv()).await.unwrap();
+    let stop = tokio::spawn(running.stop(std::future::pending()));
+    soon(async { while TcpStream::connect(address).await.is_ok() {} }).await;
+    assert!(!stop.is_finished());
+    call.answer(status(204));
+    assert_eq!(client.response().await.status, 204);
+    soon(stop).await.unwrap();
 }
 
 #[tokio::test]

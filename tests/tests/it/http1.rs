@@ -1,13 +1,15 @@
 //! HTTP/1.1 and HTTP/1.0: framing, connections, header fields of the server's own, panics.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use server_abstractions::Body;
+use tokio::net::TcpSocket;
 
 use crate::support::{
-    Client, Memory, channel, count, data, echo, frames, hello, start_on_tcp, status, trailers,
+    Client, Memory, channel, count, data, echo, frames, hello, soon, start_on_tcp, status, trailers,
 };
 
 #[tokio::test]
@@ -315,4 +317,52 @@ async fn a_response_longer_than_it_says_does_not_spill_into_the_next() {
     let all = client.rest().await;
     let all = std::str::from_utf8(&all).unwrap();
     assert!(!all.contains("abcd"), "{all}");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_the_connection_arrives_whole_although_more_was_asked() {
+    let answer = Bytes::from(vec![b'x'; 500_000]);
+    let body = answer.clone();
+    let (_running, address) = start_on_tcp(move |_: Request<Body>| {
+        let response = Response::new(Body::from(body.clone()));
+        async { response }
+    })
+    .await;
+    // Little room, and a pause before it reads, so that much has not been sent when the server is done with it.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut client = Client::new(soon(socket.connect(address)).await.unwrap());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3000)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let response = client.response().await;
+    assert!(response.closes() && response.body == answer, "{} bytes", response.body.len());
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn a_status_205_has_no_content() {
+    let app = |_: Request<Body>| async {
+        let mut response = status(205);
+        *response.body_mut() = Body::from("not to be sent");
+        response
+    };
+    let server = Memory::start(app).await;
+    let mut client = server.client().await;
+    for _ in 0..2 {
+        let response = client.get("/").await;
+        assert_eq!((response.status, response.header("content-length")), (205, Some("0")));
+    }
+    assert!(client.is_silent().await);
+}
+
+#[tokio::test]
+async fn a_status_that_ends_no_request_is_answered_with_500() {
+    for code in [101, 103] {
+        let server = Memory::start(move |_: Request<Body>| async move { status(code) }).await;
+        let mut client = server.client().await;
+        for _ in 0..2 {
+            assert_eq!(client.get("/").await.status, 500, "{code}");
+        }
+    }
 }

@@ -483,3 +483,50 @@ async fn frames_that_are_none_end_the_connection() {
         client.rest().await;
     }
 }
+
+#[tokio::test]
+async fn a_status_205_has_no_content() {
+    let app = |_: Request<Body>| async {
+        let mut response = status(205);
+        *response.body_mut() = Body::from("not to be sent");
+        response
+    };
+    let response = Memory::start(app).await.http2().await.get("/").await;
+    assert_eq!((response.status.as_u16(), response.body.len()), (205, 0));
+}
+
+#[tokio::test]
+async fn a_status_that_ends_no_request_is_answered_with_500() {
+    for code in [101, 103] {
+        let server = Memory::start(move |_: Request<Body>| async move { status(code) }).await;
+        assert_eq!(server.http2().await.get("/").await.status, StatusCode::INTERNAL_SERVER_ERROR, "{code}");
+    }
+}
+
+#[tokio::test]
+async fn the_authority_stands_in_the_place_of_host_and_cookies_arrive_as_one_field() {
+    async fn app(request: Request<Body>) -> Response<Body> {
+        let all = |name| request.headers().get_all(name).iter().map(|value| value.to_str().unwrap());
+        Response::new(Body::from(all("host").chain(all("cookie")).collect::<Vec<_>>().join(" | ")))
+    }
+    let server = Memory::start(app).await;
+    let client = server.http2().await;
+    let request = Request::get("http://a:1/").header("host", "b").header("cookie", "c=1");
+    let request = request.header("cookie", "d=2").body(()).unwrap();
+    let (response, _) = client.send(request, true).await;
+    assert_eq!(collect(response).await.unwrap().body, "a:1 | c=1; d=2");
+}
+
+#[tokio::test]
+async fn a_request_of_another_scheme_is_reset_and_the_connection_goes_on() {
+    let server = Memory::start(hello).await;
+    let mut client = server.client().await;
+    let wrong = [GOOD[0], (":scheme", "https"), GOOD[2], GOOD[3]];
+    client.send(PREFACE).await;
+    client.send(frame(HEADERS, END, 1, &header_block(&wrong))).await;
+    let answer = client.frame_of(&[HEADERS, RST_STREAM, GOAWAY]).await;
+    assert_eq!((answer.kind, answer.stream, answer.error_code()), (RST_STREAM, 1, 1));
+    client.send(frame(HEADERS, END, 3, &header_block(&GOOD))).await;
+    let answer = client.frame_of(&[HEADERS, RST_STREAM, GOAWAY]).await;
+    assert_eq!((answer.kind, answer.stream), (HEADERS, 3));
+}

@@ -262,3 +262,18 @@ async fn a_fixed_server_follows_nothing() {
     assert_eq!(server.client().await.get("/").await.status, 204);
     assert_eq!(soon(server.running.stop(std::future::pending())).await, Stopped::Drained);
 }
+
+#[tokio::test]
+async fn an_endpoint_can_go_over_from_one_address_to_all_of_them() {
+    let (change, running) = reloading(options([loopback()]), hello).await;
+    let at = address(&running, 0);
+    let one = Endpoint::tcp(at);
+    let all = Endpoint::url(&format!("http://*:{}", at.port())).unwrap();
+    for (endpoint, is_all) in [(one.clone(), false), (all, true), (one, false)] {
+        change.send_modify(|options| options.endpoints = vec![endpoint]);
+        until(|| running.addresses().len() == 1 && address(&running, 0).ip().is_unspecified() == is_all)
+            .await;
+        assert_eq!(address(&running, 0).port(), at.port());
+        assert_eq!(Client::tcp(at).await.get("/").await.status, 200);
+    }
+}

@@ -10,7 +10,7 @@ use server_abstractions::{
     Body, ConnectionLifetimeFeature, HttpUpgradeFeature, RequestFeatures, Running, Stopped,
 };
 use server_kestrel::HttpProtocols;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -142,6 +142,20 @@ async fn a_first_request_whose_head_has_begun_is_served() {
     let response = client.exchange("st: a\r\n\r\n").await;
     assert_eq!((response.text(), response.closes()), ("Hello, World!", true));
     assert_eq!(ended(stop).await.0, Stopped::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_to_its_end_delays_the_stop_by_five_seconds_at_most() {
+    // One byte may still become a preface of HTTP/2.
+    for begun in ["GET / HT", "P"] {
+        let server = Memory::start(hello).await;
+        let mut client = server.client().await;
+        client.send(begun).await;
+        settle().await;
+        let (stopped, after) = ended(stop(server.running, LONG)).await;
+        assert!(stopped == Stopped::Drained && after <= Duration::from_secs(5), "{begun}: {after:?}");
+        client.rest().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -373,6 +387,49 @@ async fn an_upgraded_connection_whose_app_writes_to_nobody_is_aborted_at_the_dea
     assert_eq!(ended_with, (std::io::ErrorKind::ConnectionAborted, true));
 }
 
+/// Flushes for a while, then writes more than anybody takes.
+async fn flush_and_write(mut io: impl AsyncWrite + Unpin) -> std::io::Result<()> {
+    for _ in 0..100 {
+        io.flush().await?;
+        sleep(Duration::from_millis(100)).await;
+    }
+    io.write_all(&[0; 1_000_000]).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_that_was_answered_late_and_is_split_reads_while_it_is_flushed_and_hears_the_abort() {
+    let (send, mut reads) = mpsc::unbounded_channel();
+    let (send_write, mut written) = mpsc::unbounded_channel();
+    let server = Memory::start(move |request: Request<Body>| {
+        let upgrade = request.features().get::<dyn HttpUpgradeFeature>().unwrap().upgrade().unwrap();
+        let (send, send_write) = (send.clone(), send_write.clone());
+        tokio::spawn(async move {
+            let (mut reader, writer) = tokio::io::split(upgrade.await.unwrap());
+            let writing = tokio::spawn(flush_and_write(writer));
+            for _ in 0..3 {
+                let mut message = [0; 5];
+                send.send(reader.read_exact(&mut message).await.map(|_| message)).unwrap_or_default();
+            }
+            send_write.send(writing.await.unwrap()).unwrap_or_default();
+        });
+        async {
+            sleep(Duration::from_millis(1500)).await;
+            switching()
+        }
+    })
+    .await;
+    let mut client = upgraded(&server).await;
+    for message in [b"one..", b"two.."] {
+        sleep(Duration::from_secs(2)).await;
+        client.send(message).await;
+        assert_eq!(soon(reads.recv()).await.unwrap().unwrap(), *message);
+    }
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(ended(stop(server.running, LONG)).await, (Stopped::Aborted, LONG));
+    assert!(soon(reads.recv()).await.unwrap().is_err());
+    assert!(soon(written.recv()).await.unwrap().is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_without_an_end_ends_when_the_server_stops() {
     async fn app(request: Request<Body>) -> Response<Body> {
@@ -433,6 +490,21 @@ async fn an_http_2_peer_that_does_not_answer_delays_the_stop_by_a_second_at_most
         assert_eq!((goaway.error_code(), &goaway.payload[..4]), (0, &[0x7f, 0xff, 0xff, 0xff][..]));
         client.rest().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_2_peer_that_only_sends_pings_does_not_delay_the_stop() {
+    let server = Memory::start(hello).await;
+    let mut client = server.client().await;
+    client.send(PREFACE).await;
+    settle().await;
+    let stop = stop(server.running, LONG);
+    // It never acknowledges the PING that comes with the goodbye.
+    while client.try_send(frame(6, 0, 0, &[7; 8])).await.is_ok() {
+        sleep(Duration::from_millis(300)).await;
+    }
+    let (stopped, after) = ended(stop).await;
+    assert!(stopped == Stopped::Drained && after <= Duration::from_secs(2), "{after:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,9 +3,12 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
-use server_abstractions::Body;
+use http_body_util::BodyExt;
+use server_abstractions::{Body, ConnectionLifetimeFeature, RequestFeatures};
 use server_kestrel::HttpProtocols;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
@@ -250,4 +253,56 @@ async fn an_http_2_peer_that_says_much_and_asks_for_nothing_is_idle() {
         sleep(Duration::from_millis(300)).await;
     }
     in_time(before, 130..=132);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_before_it_takes_its_answer_gets_all_of_it() {
+    let answer = Bytes::from(vec![b'x'; 20_000_000]);
+    for closes in [false, true] {
+        let body = answer.clone();
+        let app = move |request: Request<Body>| {
+            if closes {
+                request.features().get::<dyn ConnectionLifetimeFeature>().unwrap().request_close();
+            }
+            let response = Response::new(Body::from(body.clone()));
+            async { response }
+        };
+        let limits = |options: &mut server_kestrel::KestrelOptions| {
+            options.limits.keep_alive_timeout = Duration::from_secs(2);
+        };
+        let server = Memory::start_with(limits, app).await;
+        let mut client = server.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        sleep(Duration::from_secs(60)).await;
+        let response = client.response().await;
+        assert!(response.body == answer, "{} bytes", response.body.len());
+        assert_eq!(response.closes(), closes);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_read_after_the_answer_may_take_longer_than_a_head() {
+    let (send, mut read) = mpsc::unbounded_channel();
+    let app = move |request: Request<Body>| {
+        let send = send.clone();
+        tokio::spawn(async move {
+            let body = request.into_body().collect().await.map(|body| body.to_bytes());
+            send.send(body).unwrap_or_default();
+        });
+        async { status(202) }
+    };
+    let server = Memory::start(app).await;
+    for (head, pieces) in [
+        ("Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", ["3\r\nd", "ef\r\n", "0\r\n\r\n"]),
+        ("Content-Length: 6\r\n\r\nabc", ["d", "e", "f"]),
+    ] {
+        let mut client = server.client().await;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{head}");
+        assert_eq!(client.exchange(&head).await.status, 202);
+        for piece in pieces {
+            sleep(Duration::from_secs(60)).await;
+            client.send(piece).await;
+        }
+        assert_eq!(soon(read.recv()).await.unwrap().unwrap(), "abcdef");
+    }
 }

@@ -85,6 +85,25 @@ async fn a_request_that_asks_for_no_upgrade_has_no_such_feature() {
 }
 
 #[tokio::test]
+async fn an_upgrade_that_the_connection_field_does_not_name_is_none() {
+    async fn app(request: Request<Body>) -> Response<Body> {
+        let feature = request.features().get::<dyn HttpUpgradeFeature>();
+        let of_hyper = request.extensions().get::<hyper::upgrade::OnUpgrade>();
+        Response::new(Body::from(format!("{} {}", feature.is_some(), of_hyper.is_some())))
+    }
+    let server = Memory::start(app).await;
+    let mut client = server.client().await;
+    for (fields, expected) in [
+        ("Upgrade: shout\r\n", "false false"),
+        ("Connection: keep-alive\r\nUpgrade: shout\r\n", "false false"),
+        ("Connection: keep-alive, upgrade\r\nUpgrade: shout\r\n", "true true"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        assert_eq!(client.exchange(&request).await.text(), expected, "{fields}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_can_be_upgraded_has_no_body() {
     async fn app(request: Request<Body>) -> Response<Body> {
         let feature = request.features().get::<dyn HttpRequestBodyDetectionFeature>().unwrap();

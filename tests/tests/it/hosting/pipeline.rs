@@ -7,6 +7,7 @@ use axum::routing::get;
 use hosting::server_abstractions::HttpRequestFeature;
 use hosting::{App, ApplicationBuilder, Body, HeaderValue, Request, Response, StatusCode, TestServer};
 use http::header::{HeaderName, ORIGIN};
+use http_body_util::BodyExt;
 use tower::ServiceBuilder;
 use tower::limit::ConcurrencyLimitLayer;
 use tower_http::cors::CorsLayer;
@@ -63,6 +64,22 @@ async fn a_request_meets_the_steps_in_their_order() {
         assert_eq!(answer(pipeline(), path).await, (StatusCode::OK, expected.to_owned()), "{path}");
     }
     assert_eq!(answer(pipeline(), "/branch/z").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_path_of_many_dot_segments_is_mapped_without_ado() {
+    let app = ApplicationBuilder::new().map("/api", steps).build_not_found();
+    let path = format!("{}/api/y", "/a/..".repeat(8000));
+    let request = Request::get(path).body(Body::empty()).expect("a request");
+    // In a thread of its own, as no timeout stops one that calculates.
+    let answering = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(app.handle(request))
+    });
+    let response = soon(answering).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    assert_eq!(body, " /api|/y");
 }
 
 #[tokio::test]

@@ -96,3 +96,36 @@ async fn levels_of_the_log_are_configured_by_target() {
     let end = program.stop().await;
     assert_eq!((end.code, end.stdout.len()), (Some(0), 0), "{end:?}");
 }
+
+#[tokio::test]
+async fn values_and_options_of_the_code_win() {
+    let options = hosting::WebApplicationOptions {
+        arguments: Some(vec!["--Greeting".to_owned(), "from the command line".to_owned()]),
+        values: vec![("greeting".to_owned(), "from the code".to_owned())],
+        ..hosting::WebApplicationOptions::default()
+    };
+    let builder = hosting::WebApplication::builder_with(options);
+    assert_eq!(builder.configuration().get("Greeting"), Some("from the code"));
+    let begun = std::sync::Arc::new(tokio::sync::Notify::new());
+    let tell = begun.clone();
+    let never = move |_: hosting::Request<hosting::Body>| {
+        tell.notify_one();
+        std::future::pending::<hosting::Response<hosting::Body>>()
+    };
+    let zero = |host: &mut hosting::HostOptions| host.shutdown_timeout = std::time::Duration::ZERO;
+    let server = builder.host(zero).start_test_server(never).await.unwrap();
+    let client = server.client();
+    let under_way = tokio::spawn(async move { client.get("/").await.is_err() });
+    begun.notified().await;
+    assert_eq!(server.stop().await, hosting::Stopped::Aborted);
+    assert!(under_way.await.unwrap());
+}
+
+#[test]
+fn a_content_root_that_does_not_exist_is_refused() {
+    let arguments = Some(vec!["--contentRoot".to_owned(), "/nonexistent/folder".to_owned()]);
+    let options = hosting::WebApplicationOptions { arguments, ..hosting::WebApplicationOptions::default() };
+    let nothing = async |_: hosting::Request<hosting::Body>| hosting::Response::new(hosting::Body::empty());
+    let error = format!("{:?}", hosting::WebApplication::builder_with(options).build(nothing).unwrap_err());
+    assert!(error.contains("/nonexistent/folder") && error.contains("--contentRoot"), "{error}");
+}
