@@ -14,6 +14,7 @@ use crate::{Configuration, ConfigurationError, HostEnvironment};
 #[serde(default, deny_unknown_fields)]
 struct KestrelSection {
     add_server_header: Option<bool>,
+    allow_alternate_schemes: Option<bool>,
     certificates: CertificatesSection,
     endpoints: BTreeMap<String, EndpointSection>,
 }
@@ -73,6 +74,9 @@ pub(crate) fn apply(
     let section = configuration.bind::<KestrelSection>("Kestrel")?;
     if let Some(add) = section.add_server_header {
         options.add_server_header = add;
+    }
+    if let Some(allow) = section.allow_alternate_schemes {
+        options.allow_alternate_schemes = allow;
     }
     if let Some(certificate) = section.certificates.default {
         options.https_defaults = Some(certificate.options(environment));

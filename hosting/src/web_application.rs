@@ -39,7 +39,7 @@ use crate::{
 /// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
-/// | `Kestrel:AddServerHeader` | see [`KestrelOptions`] | true |
+/// | `Kestrel:AddServerHeader`, `Kestrel:AllowAlternateSchemes` | see [`KestrelOptions`] | true, false |
 /// | `Kestrel:Certificates:Default:{Path, KeyPath}` | PEM files for `https` addresses | in Development one is made |
 /// | `Kestrel:Endpoints:{name}:{Url, Protocols, Certificate}` | endpoints with options of their own | none |
 #[doc(alias = "WebHost")]

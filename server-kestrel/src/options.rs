@@ -12,6 +12,10 @@ pub struct KestrelOptions {
     pub endpoints: Vec<Endpoint>,
     /// Whether responses carry `Server: Kestrel`, unless the app sets the field itself. Default is true.
     pub add_server_header: bool,
+    /// Whether the `:scheme` of an HTTP/2 request may differ from that of the connection, as it does behind proxies
+    /// that end TLS and pass the client's scheme on. The scheme that the app sees stays the connection's. Default is
+    /// false: such a request is malformed.
+    pub allow_alternate_schemes: bool,
     /// The limits on connections and requests.
     pub limits: Limits,
     /// TLS for `https` addresses and for endpoints whose own [`HttpsOptions`] name no certificate. Default is none:
@@ -31,6 +35,7 @@ impl Default for KestrelOptions {
         Self {
             endpoints: Vec::new(),
             add_server_header: true,
+            allow_alternate_schemes: false,
             limits: Limits::default(),
             https_defaults: None,
             threads: Threads::default(),

@@ -20,6 +20,7 @@ pub(crate) struct HttpServerOptions {
     pub(crate) protocols: HttpProtocols,
     pub(crate) limits: Limits,
     pub(crate) add_server_header: bool,
+    pub(crate) allow_alternate_schemes: bool,
 }
 
 /// The end of the connection pipeline: HTTP.
@@ -43,7 +44,7 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), is_http1, &accepted);
     let scheme = features.get::<dyn HttpSchemeFeature>().map(|feature| feature.scheme());
     let context = Arc::new(ConnectionContext {
-        is_https: scheme == Some(http::uri::Scheme::HTTPS),
+        required_scheme: (!options.allow_alternate_schemes).then_some(scheme).flatten(),
         features,
         accepted,
         activity,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
@@ -32,7 +33,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) accepted: Arc<Accepted>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) is_http1: bool,
-    pub(crate) is_https: bool,
+    /// What `:scheme` must be, if it must be anything.
+    pub(crate) required_scheme: Option<Scheme>,
     pub(crate) add_server_header: bool,
     pub(crate) max_request_body_size: Option<u64>,
 }
@@ -85,7 +87,9 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
             if let Err(refusal) = validation::check(&request) {
                 return Respond::refuse(state, refusal);
             }
-        } else if let Err(reason) = validation::settle_http2(&mut request, self.context.is_https) {
+        } else if let Err(reason) =
+            validation::settle_http2(&mut request, self.context.required_scheme.as_ref())
+        {
             return Respond::reset(state, reason);
         }
         request.extensions_mut().insert(FeatureCollection::from_source(state.clone()));

@@ -32,7 +32,7 @@ fn plan(settings: Option<&str>, options: RunOptions) -> Planned {
         fs::write(folder.join("Properties/launchSettings.json"), settings).unwrap();
     }
     let package = Package::new("app", &folder);
-    let lookup = |name: &str| (name == "HOME").then(|| "/root".to_owned());
+    let lookup = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
     let mut messages = Vec::new();
     let launch = Launch::plan(options, &package, lookup, &mut messages);
     fs::remove_dir_all(&folder).unwrap();
@@ -58,7 +58,7 @@ fn a_project_is_run_by_cargo_with_the_profiles_variables_and_arguments() {
         pairs([
             ("ASPNETCORE_URLS", "http://localhost:5001"),
             ("DOTNET_LAUNCH_PROFILE", "http"),
-            ("PLACE", "/root/x"),
+            ("PLACE", "/home/me/x"),
         ])
     );
     assert_eq!((launch.working_directory, launch.hide_cargo), (None, false));
@@ -110,7 +110,7 @@ fn an_executable_is_started_itself() {
     let planned = plan(Some(SETTINGS), profile("tool"));
     let launch = planned.launch.unwrap();
     assert_eq!(launch.program, "ls");
-    assert_eq!(launch.arguments, ["-l", "/root"]);
+    assert_eq!(launch.arguments, ["-l", "/home/me"]);
     assert_eq!(launch.working_directory, Some(planned.folder.join("Properties").join("..")));
     assert_eq!(launch.environment, pairs([("DOTNET_LAUNCH_PROFILE", "tool")]));
     assert!(launch.hide_cargo);

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn variables_between_percent_signs_are_expanded() {
         let lookup = |name: &str| match name {
-            "HOME" => Some("/root".to_owned()),
+            "HOME" => Some("/home/me".to_owned()),
             "A B" => Some("x%HOME%".to_owned()),
             "" => Some("never".to_owned()),
             _ => None,
@@ -83,15 +83,15 @@ mod tests {
         for (text, expected) in [
             ("", ""),
             ("plain", "plain"),
-            ("%HOME%/bin", "/root/bin"),
-            ("%HOME%%HOME%", "/root/root"),
+            ("%HOME%/bin", "/home/me/bin"),
+            ("%HOME%%HOME%", "/home/me/home/me"),
             ("%A B%", "x%HOME%"),
             ("%NOPE%", "%NOPE%"),
-            ("%NOPE%HOME%", "%NOPE/root"),
+            ("%NOPE%HOME%", "%NOPE/home/me"),
             ("100%", "100%"),
-            ("%%HOME%%", "%/root%"),
+            ("%%HOME%%", "%/home/me%"),
             ("%%", "%%"),
-            ("ä%HOME%ö%", "ä/rootö%"),
+            ("ä%HOME%ö%", "ä/home/meö%"),
         ] {
             assert_eq!(expand(text, lookup), expected, "{text}");
         }

@@ -41,10 +41,13 @@ pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
 /// Judges a request of HTTP/2 (RFC 9113, section 8.3.1), and settles what the app sees of it: `:authority` stands in
 /// the place of a Host field, and several cookie fields become one (section 8.2.3). The error says what is wrong; such
 /// a request is malformed and its stream reset.
-pub(crate) fn settle_http2<B>(request: &mut Request<B>, is_https: bool) -> Result<(), &'static str> {
+pub(crate) fn settle_http2<B>(
+    request: &mut Request<B>,
+    required_scheme: Option<&Scheme>,
+) -> Result<(), &'static str> {
     let uri = request.uri();
-    let is_mismatch = |scheme: &Scheme| (*scheme == Scheme::HTTPS) != is_https || !is_known(scheme);
-    if *request.method() != Method::CONNECT && uri.scheme().is_some_and(is_mismatch) {
+    let is_mismatch = uri.scheme().zip(required_scheme).is_some_and(|(scheme, required)| scheme != required);
+    if *request.method() != Method::CONNECT && is_mismatch {
         return Err(":scheme is not that of the connection");
     }
     let path = uri.path();
@@ -60,10 +63,6 @@ pub(crate) fn settle_http2<B>(request: &mut Request<B>, is_https: bool) -> Resul
         join_cookies(request.headers_mut());
     }
     Ok(())
-}
-
-fn is_known(scheme: &Scheme) -> bool {
-    *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS
 }
 
 fn settle_host<B>(request: &mut Request<B>) -> Result<(), &'static str> {
@@ -218,14 +217,15 @@ mod tests {
 
     #[test]
     fn a_request_of_http2_has_the_scheme_of_its_connection_and_a_rooted_path() {
-        assert_eq!(settle_http2(&mut http2("GET", "http://a/x"), false), Ok(()));
-        assert_eq!(settle_http2(&mut http2("GET", "https://a/x"), true), Ok(()));
-        assert!(settle_http2(&mut http2("GET", "https://a/x"), false).is_err());
-        assert!(settle_http2(&mut http2("GET", "ws://a/x"), false).is_err());
-        assert!(settle_http2(&mut http2("GET", "*"), false).is_err());
-        assert_eq!(settle_http2(&mut http2("OPTIONS", "*"), false), Ok(()));
-        assert_eq!(settle_http2(&mut http2("CONNECT", "a:80"), true), Ok(()));
-        assert!(settle_http2(&mut http2("GET", "http://u@a/x"), false).is_err());
+        assert_eq!(settle_http2(&mut http2("GET", "http://a/x"), Some(&Scheme::HTTP)), Ok(()));
+        assert_eq!(settle_http2(&mut http2("GET", "https://a/x"), Some(&Scheme::HTTPS)), Ok(()));
+        assert!(settle_http2(&mut http2("GET", "https://a/x"), Some(&Scheme::HTTP)).is_err());
+        assert_eq!(settle_http2(&mut http2("GET", "https://a/x"), None), Ok(()));
+        assert!(settle_http2(&mut http2("GET", "ws://a/x"), Some(&Scheme::HTTP)).is_err());
+        assert!(settle_http2(&mut http2("GET", "*"), Some(&Scheme::HTTP)).is_err());
+        assert_eq!(settle_http2(&mut http2("OPTIONS", "*"), Some(&Scheme::HTTP)), Ok(()));
+        assert_eq!(settle_http2(&mut http2("CONNECT", "a:80"), Some(&Scheme::HTTPS)), Ok(()));
+        assert!(settle_http2(&mut http2("GET", "http://u@a/x"), Some(&Scheme::HTTP)).is_err());
     }
 
     #[test]
@@ -234,11 +234,11 @@ mod tests {
         request.headers_mut().append(HOST, "b".parse().unwrap());
         request.headers_mut().append(COOKIE, "c=1".parse().unwrap());
         request.headers_mut().append(COOKIE, "d=2".parse().unwrap());
-        assert_eq!(settle_http2(&mut request, false), Ok(()));
+        assert_eq!(settle_http2(&mut request, Some(&Scheme::HTTP)), Ok(()));
         assert_eq!(request.headers()[HOST], "a:1");
         assert_eq!(request.headers().get_all(COOKIE).iter().collect::<Vec<_>>(), ["c=1; d=2"]);
         request.headers_mut().append(HOST, "b".parse().unwrap());
-        assert!(settle_http2(&mut request, false).is_err());
+        assert!(settle_http2(&mut request, Some(&Scheme::HTTP)).is_err());
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) struct Prepared {
 struct ServedAs {
     limits: Limits,
     add_server_header: bool,
+    allow_alternate_schemes: bool,
 }
 
 /// An endpoint that is listened on.
@@ -84,6 +85,7 @@ fn pipeline(
         protocols: endpoint.protocols,
         limits: options.limits.clone(),
         add_server_header: options.add_server_header,
+        allow_alternate_schemes: options.allow_alternate_schemes,
     });
     let inner = endpoint.layers.iter().rev().fold(http, |inner, layer| layer.apply(inner));
     match &endpoint.https {
@@ -94,7 +96,11 @@ fn pipeline(
 
 impl ServedAs {
     fn of(options: &KestrelOptions) -> Self {
-        Self { limits: options.limits.clone(), add_server_header: options.add_server_header }
+        Self {
+            limits: options.limits.clone(),
+            add_server_header: options.add_server_header,
+            allow_alternate_schemes: options.allow_alternate_schemes,
+        }
     }
 }
 

@@ -53,7 +53,7 @@ impl Project {
         let lookup = |name: &str| match (environment.iter().find(|(other, _)| *other == name), name) {
             (Some((_, value)), _) => Some((*value).to_owned()),
             (None, "CARGO_MANIFEST_DIR") => Some(self.0.display().to_string()),
-            (None, "HOME") => Some("/root".to_owned()),
+            (None, "HOME") => Some("/home/me".to_owned()),
             (None, _) => None,
         };
         LaunchChoice::make(arguments.iter().map(|&argument| argument.to_owned()), lookup, Path::new(program))
@@ -83,7 +83,7 @@ fn the_first_project_profile_is_applied_with_its_arguments() {
             pair("ASPNETCORE_URLS", "http://localhost:5001"),
             pair("DOTNET_LAUNCH_PROFILE", "http"),
             pair("ASPNETCORE_ENVIRONMENT", "Development"),
-            pair("PLACE", "/root/x"),
+            pair("PLACE", "/home/me/x"),
         ]
     );
     assert_eq!(choice.arguments, ["--greeting", "good day"]);
@@ -98,7 +98,7 @@ fn the_profiles_variables_replace_those_of_the_process() {
     let variables = choice.over([pair("PLACE", "shell"), pair("USER", "me")]);
     assert_eq!(variables.len(), 5);
     assert_eq!(variables[0], ("USER".to_owned(), "me".to_owned(), None));
-    assert_eq!(variables[4], ("PLACE".to_owned(), "/root/x".to_owned(), Some(source)));
+    assert_eq!(variables[4], ("PLACE".to_owned(), "/home/me/x".to_owned(), Some(source)));
 
     let choice = Project::new(None).choose(&[]);
     assert_eq!(choice.over([pair("A", "b")]), [("A".to_owned(), "b".to_owned(), None)]);
