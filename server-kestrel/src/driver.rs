@@ -263,7 +263,9 @@ impl<E: Engine> Driver<E> {
             (_, Phase::Lingering) if is_draining => CLOSING_GRACE,
             (_, Phase::Lingering) => LINGER_TIMEOUT,
             (Closing::Engine { .. }, Phase::Idle) => CLOSING_GRACE,
-            (Closing::No, Phase::Idle) if is_first => self.keep_alive_timeout,
+            (Closing::No, Phase::Idle) if is_first && self.context.activity.is_fresh() => {
+                self.keep_alive_timeout
+            }
             _ => {
                 let look = self.look;
                 return self.arm(Armed::Look, look, changes);
@@ -291,6 +293,11 @@ impl<E: Engine> Driver<E> {
         }
         match self.context.activity.phase() {
             _ if self.seen_changes != Some(changes) || self.closing != Closing::No => self.follow(changes),
+            // What was answered is not idle before the peer has it.
+            Phase::Idle if self.context.activity.is_write_blocked() => {
+                let look = self.look;
+                self.arm(Armed::Look, look, changes);
+            }
             // Nothing has happened since the last look, so it has been idle since then at the least.
             Phase::Idle => {
                 let left = self.keep_alive_timeout.saturating_sub(self.look);
@@ -309,7 +316,6 @@ impl<E: Engine> Driver<E> {
             _ if matches!(activity.phase(), Phase::Head | Phase::Lingering) => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
-            // What was answered is not idle before the peer has it.
             Closing::No if activity.is_write_blocked() => {
                 let look = self.look;
                 self.arm(Armed::Look, look, changes);

@@ -108,7 +108,12 @@ impl ConnectionIo {
         let mut piece = [MaybeUninit::uninit(); 512];
         let mut piece = ReadBuf::uninit(&mut piece);
         let read = Pin::new(&mut *self.io).poll_read(cx, &mut piece);
-        !self.prefix.is_empty() || read.is_ready() && !piece.filled().is_empty()
+        let has_unread = !self.prefix.is_empty() || read.is_ready() && !piece.filled().is_empty();
+        if has_unread {
+            // What was read is gone; the next poll must still know of it.
+            self.activity.set_body_unread(true);
+        }
+        has_unread
     }
 
     /// Before an operation: whether an upgraded connection has been ended.
@@ -222,7 +227,13 @@ impl AsyncWrite for ConnectionIo {
             self.watch(cx);
         }
         match Pin::new(&mut *self.io).poll_flush(cx) {
-            Poll::Ready(result) => Poll::Ready(result),
+            Poll::Ready(result) => {
+                // TLS keeps what it could not write, so that the last of it goes out here.
+                if self.activity.is_write_blocked() {
+                    self.activity.sent(Some(0));
+                }
+                Poll::Ready(result)
+            }
             Poll::Pending => {
                 self.activity.sent(None);
                 self.wait(cx, Direction::Write)

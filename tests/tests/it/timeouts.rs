@@ -211,6 +211,29 @@ async fn over_tls_the_limits_hold_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn over_tls_a_connection_whose_answer_was_taken_slowly_is_idle_afterwards() {
+    let certificate = Certificate::new();
+    let answer = Bytes::from(vec![b'x'; 2_000_000]);
+    let app = move |_: Request<Body>| {
+        let answer = answer.clone();
+        async move { Response::new(Body::from(answer)) }
+    };
+    let server = Memory::start_endpoint(|endpoint| endpoint.https(certificate.https()), app).await;
+    let io = server.connector.connect().await.unwrap();
+    let mut client = Client::new(connect_tls(io, client_config(&certificate, &["http/1.1"])).await.unwrap());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    sleep(Duration::from_secs(10)).await;
+    client.take_until("\r\n\r\n").await;
+    for _ in 0..20 {
+        client.take(100_000).await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let before = Instant::now();
+    within(DAY, client.rest_whenever()).await;
+    in_time(before, 128..=132);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_of_several_streams_begins_the_idle_time() {
     let (app, mut calls) = manual();
     let server = Memory::start(app).await;
