@@ -1,21 +1,41 @@
-//! What the measured programs have in common.
+//! Measures the server beside what its users would pick instead, in one run on one machine, so that every figure is
+//! a ratio.
+//!
+//! `./bench` at the top of the repository builds and starts it. A *peer* is a server, a *workload* is what it is
+//! asked, a *measure* is what is read off meanwhile; peers take turns in several rounds. The programs that stand for
+//! the peers are a workspace of their own in `benches/peers`. Beside it stands `instructions`, the yardstick that the
+//! tests hold.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 
-use tokio::io::AsyncReadExt;
+pub mod callgrind;
+pub mod drive;
+pub mod machine;
+pub mod measure;
+pub mod peer;
+pub mod plot;
+pub mod report;
+pub mod results;
+pub mod server;
+pub mod workload;
 
-/// Tells whoever measures where the program listens, in the words of the hosted programs.
-#[expect(clippy::print_stdout, reason = "the line is read by the program that measures")]
-pub fn announce(address: SocketAddr) {
-    println!("Now listening on: http://{address}");
+/// What goes wrong here is told to whoever measures, and to nobody else.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Prints a line on the standard output: the result.
+#[expect(clippy::print_stdout, reason = "what these programs print is their result")]
+pub fn say(line: impl std::fmt::Display) {
+    println!("{line}");
     let _ = io::stdout().flush();
 }
 
-/// Resolves when the standard input ends.
+/// The value of `--urls`: where a program of this crate listens.
 ///
 /// # Errors
-/// When it cannot be read.
-pub async fn until_input_ends() -> io::Result<()> {
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await.map(drop)
+/// When it is not given.
+pub fn url() -> Result<String, Error> {
+    std::env::args()
+        .skip_while(|argument| argument != "--urls")
+        .nth(1)
+        .ok_or_else(|| "--urls is missing".into())
 }

@@ -1,8 +1,9 @@
 //! The yardstick: hyper's HTTP/1.1 and nothing else, on a runtime of one thread or, with `--multi-thread`, on the
-//! runtime that `#[tokio::main]` makes. Ends with its standard input.
+//! runtime that `#[tokio::main]` makes. Takes `--urls` as the hosted programs do.
 
 use std::convert::Infallible;
 
+use benches::Error;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, SERVER};
@@ -21,24 +22,24 @@ async fn plaintext(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, 
     Ok(response)
 }
 
-fn main() -> std::io::Result<()> {
-    let mut builder = match std::env::args().nth(1).as_deref() {
-        Some("--multi-thread") => tokio::runtime::Builder::new_multi_thread(),
-        _ => tokio::runtime::Builder::new_current_thread(),
+fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let mut builder = if has("--multi-thread") {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
     };
-    builder.enable_all().build()?.block_on(serve())
+    let mut engine = http1::Builder::new();
+    engine.header_read_timeout(None).pipeline_flush(has("--pipeline-flush"));
+    builder.enable_all().build()?.block_on(serve(benches::url()?, engine))
 }
 
-async fn serve() -> std::io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    benches::announce(listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let _ = stream.set_nodelay(true);
-            let mut engine = http1::Builder::new();
-            engine.header_read_timeout(None);
-            tokio::spawn(engine.serve_connection(TokioIo::new(stream), service_fn(plaintext)));
-        }
-    });
-    benches::until_input_ends().await
+async fn serve(url: String, engine: http1::Builder) -> Result<(), Error> {
+    let listener = TcpListener::bind(url.trim_start_matches("http://")).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(engine.serve_connection(TokioIo::new(stream), service_fn(plaintext)));
+    }
 }

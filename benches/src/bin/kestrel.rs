@@ -1,10 +1,10 @@
-//! Kestrel with every default, on one thread. Ends with its standard input.
+//! Kestrel with every default, on one thread. Takes `--urls` as the hosted programs do.
 
-use server_abstractions::{App, Body, BoxError, Server};
-use server_kestrel::{Endpoint, Kestrel, KestrelOptions};
-
+use benches::Error;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Request, Response};
+use server_abstractions::{App, Body, Server};
+use server_kestrel::{Endpoint, Kestrel, KestrelOptions};
 
 async fn plaintext(_: Request<Body>) -> Response<Body> {
     let mut response = Response::new(Body::from("Hello, World!"));
@@ -13,13 +13,10 @@ async fn plaintext(_: Request<Body>) -> Response<Body> {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
-    let endpoints = vec![Endpoint::url("http://127.0.0.1:0")?];
+async fn main() -> Result<(), Error> {
+    let endpoints = vec![Endpoint::url(&benches::url()?)?];
     let kestrel = Kestrel::new(KestrelOptions { endpoints, ..KestrelOptions::default() });
-    let running = Box::new(kestrel).start(App::new(plaintext)).await?;
-    let port = running.addresses().first().and_then(server_abstractions::Address::port).unwrap_or_default();
-    benches::announce(([127, 0, 0, 1], port).into());
-    benches::until_input_ends().await?;
-    running.stop(std::future::ready(())).await;
+    let mut running = Box::new(kestrel).start(App::new(plaintext)).await?;
+    running.finished().await?;
     Ok(())
 }

@@ -1,0 +1,251 @@
+//! The loads that neither wrk nor h2load can be: `load handshakes full|resumed ADDRESS SECONDS`,
+//! `load websocket CONNECTIONS ADDRESS SECONDS`, `load idle http|https CONNECTIONS ADDRESS`.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use benches::Error;
+use benches::drive::Report;
+use futures_util::{SinkExt, StreamExt};
+use hdrhistogram::Histogram;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned,
+};
+use tokio_tungstenite::tungstenite::Message;
+
+const GET: &[u8] = b"GET /plaintext HTTP/1.1\r\nHost: localhost\r\n\r\n";
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many do handshakes at the same time.
+const HANDSHAKERS: usize = 8;
+
+fn main() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match *arguments {
+        ["handshakes", kind @ ("full" | "resumed"), address, seconds] => {
+            handshakes(kind == "resumed", address.parse()?, Duration::from_secs(seconds.parse()?))
+        }
+        ["websocket", connections, address, seconds] => {
+            websocket(connections.parse()?, address.parse()?, Duration::from_secs(seconds.parse()?))
+        }
+        ["idle", scheme @ ("http" | "https"), connections, address] => {
+            idle(scheme == "https", connections.parse()?, address.parse()?)
+        }
+        _ => Err("usage: load handshakes full|resumed ADDRESS SECONDS | websocket CONNECTIONS ADDRESS SECONDS | idle http|https CONNECTIONS ADDRESS".into()),
+    }
+}
+
+/// The latencies of some answers.
+struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    fn new() -> Result<Self, Error> {
+        Ok(Self(Histogram::new(3)?))
+    }
+
+    fn add(&mut self, since: Instant) -> Result<(), Error> {
+        Ok(self.0.record(u64::try_from(since.elapsed().as_micros())?)?)
+    }
+
+    fn report(&self, began: Instant, errors: u64) -> Result<(), Error> {
+        let report = Report {
+            answers: self.0.len(),
+            micros: u64::try_from(began.elapsed().as_micros())?,
+            errors,
+            p50: self.0.value_at_quantile(0.5),
+            p99: self.0.value_at_quantile(0.99),
+            p999: self.0.value_at_quantile(0.999),
+        };
+        benches::say(serde_json::to_string(&report)?);
+        Ok(())
+    }
+}
+
+fn handshakes(is_resumed: bool, address: SocketAddr, time: Duration) -> Result<(), Error> {
+    let began = Instant::now();
+    let threads: Vec<_> = (0..HANDSHAKERS)
+        .map(|_| {
+            thread::spawn(move || {
+                let config = Arc::new(client_config(is_resumed)?);
+                if is_resumed {
+                    handshake(&config, address)?;
+                }
+                let mut latencies = Latencies::new()?;
+                let mut errors = 0;
+                while began.elapsed() < time {
+                    let since = Instant::now();
+                    let kind = handshake(&config, address)?;
+                    latencies.add(since)?;
+                    errors += u64::from((kind == HandshakeKind::Resumed) != is_resumed);
+                }
+                Ok::<_, Error>((latencies, errors))
+            })
+        })
+        .collect();
+    let mut all = Latencies::new()?;
+    let mut errors = 0;
+    for thread in threads {
+        let (latencies, of_thread) = thread.join().map_err(|_| "a thread panicked")??;
+        all.0.add(latencies.0)?;
+        errors += of_thread;
+    }
+    all.report(began, errors)
+}
+
+/// A handshake and a request, whose answer brings the tickets for the next one.
+fn handshake(config: &Arc<ClientConfig>, address: SocketAddr) -> Result<HandshakeKind, Error> {
+    let mut stream = connect_tls(config, address)?;
+    ask(&mut stream)?;
+    stream.conn.send_close_notify();
+    let _ = stream.flush();
+    stream.conn.handshake_kind().ok_or_else(|| "no handshake".into())
+}
+
+fn connect_tls(
+    config: &Arc<ClientConfig>,
+    address: SocketAddr,
+) -> Result<StreamOwned<ClientConnection, TcpStream>, Error> {
+    let session = ClientConnection::new(Arc::clone(config), ServerName::try_from("localhost")?)?;
+    Ok(StreamOwned::new(session, connect(address)?))
+}
+
+fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn ask(stream: &mut (impl Read + Write)) -> Result<(), Error> {
+    stream.write_all(GET)?;
+    let mut response = Vec::with_capacity(512);
+    let mut piece = [0; 512];
+    while !response.ends_with(b"\r\n\r\nHello, World!") {
+        match stream.read(&mut piece)? {
+            0 => return Err("the server closed the connection in the middle".into()),
+            read => response.extend_from_slice(&piece[..read]),
+        }
+    }
+    Ok(())
+}
+
+fn websocket(connections: u32, address: SocketAddr, time: Duration) -> Result<(), Error> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let began = Instant::now();
+        let tasks: Vec<_> = (0..connections).map(|_| tokio::spawn(echo(address, began + time))).collect();
+        let mut all = Latencies::new()?;
+        for task in tasks {
+            all.0.add(task.await??.0)?;
+        }
+        all.report(began, 0)
+    })
+}
+
+async fn echo(address: SocketAddr, end: Instant) -> Result<Latencies, Error> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (mut socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/ws"), stream).await?;
+    let message = Message::text("x".repeat(32));
+    let mut latencies = Latencies::new()?;
+    while Instant::now() < end {
+        let since = Instant::now();
+        socket.send(message.clone()).await?;
+        let answer = socket.next().await.ok_or("the server closed the WebSocket")??;
+        if answer != message {
+            return Err(format!("{answer:?} came back").into());
+        }
+        latencies.add(since)?;
+    }
+    socket.close(None).await?;
+    Ok(latencies)
+}
+
+/// Opens no more than 1,000 connections in a second, asks once on each, and holds them until its input ends.
+fn idle(is_tls: bool, connections: usize, address: SocketAddr) -> Result<(), Error> {
+    raise_open_files()?;
+    let config = Arc::new(client_config(false)?);
+    let began = Instant::now();
+    let mut held: Vec<Box<dyn Held>> = Vec::with_capacity(connections);
+    for number in 0..connections {
+        let due = began + Duration::from_millis(number as u64);
+        thread::sleep(due.saturating_duration_since(Instant::now()));
+        let mut stream: Box<dyn Held> =
+            if is_tls { Box::new(connect_tls(&config, address)?) } else { Box::new(connect(address)?) };
+        ask(&mut stream)?;
+        held.push(stream);
+    }
+    benches::say("held");
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+trait Held: Read + Write {}
+impl<T: Read + Write> Held for T {}
+
+fn raise_open_files() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+fn client_config(is_resumed: bool) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let anybody = Arc::new(Anybody(provider.signature_verification_algorithms));
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(anybody)
+        .with_no_client_auth();
+    if !is_resumed {
+        config.resumption = rustls::client::Resumption::disabled();
+    }
+    Ok(config)
+}
+
+/// Believes any certificate: the server is our own, and its key is proven all the same.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
