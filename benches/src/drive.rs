@@ -106,14 +106,18 @@ fn busy(
         return Err(format!("{} answers and {} errors", report.answers, report.errors).into());
     }
     let answers = report.answers as f64;
-    Ok(Sample::from([
+    let mut sample = Sample::from([
         (Measure::PerSecond, answers * 1e6 / report.micros as f64),
         (Measure::CpuMicros, cpu.as_secs_f64() * 1e6 / answers),
-        (Measure::P50Micros, report.p50 as f64),
-        (Measure::P99Micros, report.p99 as f64),
-        (Measure::P999Micros, report.p999 as f64),
         (Measure::ResidentKib, server.resident()? as f64 / 1024.0),
-    ]))
+    ]);
+    // Of pipelined requests wrk knows no latencies.
+    if !matches!(workload.load, Load::Wrk { mode: "pipeline", .. }) {
+        sample.insert(Measure::P50Micros, report.p50 as f64);
+        sample.insert(Measure::P99Micros, report.p99 as f64);
+        sample.insert(Measure::P999Micros, report.p999 as f64);
+    }
+    Ok(sample)
 }
 
 /// Runs a load to its end.
@@ -128,12 +132,12 @@ fn run(command: &mut Command, h2load_log: &Path) -> Result<Report, Error> {
     if let Some(line) = text.lines().find(|line| line.starts_with('{')) {
         return Ok(serde_json::from_str(line)?);
     }
-    h2load_report(&text, h2load_log)
-        .ok_or_else(|| format!("{command:?} reported nothing: {text}{errors}").into())
+    let log = fs::read_to_string(h2load_log).unwrap_or_default();
+    h2load_report(&text, &log).ok_or_else(|| format!("{command:?} reported nothing: {text}{errors}").into())
 }
 
 /// Reads what h2load prints for people, and the log with a line for each request: start, status, microseconds.
-fn h2load_report(text: &str, log: &Path) -> Option<Report> {
+fn h2load_report(text: &str, log: &str) -> Option<Report> {
     let number = |line: &str, word: &str| -> Option<u64> {
         let before = line.split(',').find(|part| part.trim_end().ends_with(word))?;
         before.split_whitespace().rev().nth(1)?.parse().ok()
@@ -145,7 +149,6 @@ fn h2load_report(text: &str, log: &Path) -> Option<Report> {
         Some(millis) => millis.parse::<f64>().ok()? / 1000.0,
         None => duration.strip_suffix('s')?.parse().ok()?,
     };
-    let log = fs::read_to_string(log).ok()?;
     let mut latencies: Vec<u64> =
         log.lines().filter_map(|line| line.split('\t').nth(2)?.parse().ok()).collect();
     latencies.sort_unstable();
@@ -213,4 +216,20 @@ fn start_up(start: impl FnOnce() -> Result<RunningServer, Error>) -> Result<Samp
         (Measure::StartUpMillis, took.as_secs_f64() * 1e3),
         (Measure::ResidentKib, server.resident()? as f64 / 1024.0),
     ]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_of_h2load_is_read() {
+        let text = "finished in 1.50s, 55044.00 req/s, 2.10MB/s\n\
+            requests: 55044 total, 55052 started, 55044 done, 55041 succeeded, 2 failed, 1 errored, 0 timeout\n";
+        let log = "1795407062121745\t200\t836\n1795407062121746\t200\t871\n1795407062121746\t200\t873\n";
+        let report = h2load_report(text, log).expect("a report");
+        assert_eq!((report.answers, report.errors, report.micros), (55041, 3, 1_500_000));
+        assert_eq!((report.p50, report.p999), (871, 873));
+        assert!(h2load_report("", log).is_none());
+    }
 }

@@ -63,19 +63,25 @@ pub(crate) struct TcpSocketListener {
     address: Address,
     /// The local address of every connection, unless the socket is bound to all addresses.
     local: Option<SocketAddr>,
+    /// Whether accepted sockets have `TCP_NODELAY` from the listening one, as Linux gives it to them.
+    is_nodelay: bool,
 }
 
 impl TcpSocketListener {
     /// Must be called within a runtime.
     pub(crate) fn new(listener: std::net::TcpListener, address: Address) -> io::Result<Self> {
         let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
-        Ok(Self { listener: TcpListener::from_std(listener)?, address, local })
+        let is_set = socket2::SockRef::from(&listener).set_tcp_nodelay(true).is_ok();
+        let is_nodelay = is_set && cfg!(target_os = "linux");
+        Ok(Self { listener: TcpListener::from_std(listener)?, address, local, is_nodelay })
     }
 
     fn connection(&self, stream: TcpStream, remote: SocketAddr) -> Connection {
         // Small responses must not wait for the acknowledgement of earlier ones. A failure means that the peer has
         // gone, which the first read tells.
-        let _ = stream.set_nodelay(true);
+        if !self.is_nodelay {
+            let _ = stream.set_nodelay(true);
+        }
         let local = self.local.or_else(|| stream.local_addr().ok()).map(unmapped);
         let addresses = SocketAddresses { local, remote: Some(unmapped(remote)) };
         Connection { io: Box::new(stream), features: FeatureCollection::from_source(Arc::new(addresses)) }
@@ -218,5 +224,22 @@ impl MemoryConnector {
         let (client, server) = tokio::io::duplex(MEMORY_BUFFER);
         self.connect.send(server).await.map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
         Ok(client)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_socket_does_not_delay_small_segments() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+        socket.set_nonblocking(true).expect("a socket that does not block");
+        let address = socket.local_addr().expect("an address");
+        let listener = TcpSocketListener::new(socket, "http://127.0.0.1:0".parse().expect("an address"))
+            .expect("a listener");
+        let _client = std::net::TcpStream::connect(address).expect("a connection");
+        let (stream, _) = listener.listener.accept().await.expect("a connection");
+        assert!(listener.is_nodelay && stream.nodelay().expect("an option"));
     }
 }
