@@ -41,32 +41,34 @@ impl Peer {
 /// The peer that the ratios of the tables are to, wherever it can be asked.
 pub const REFERENCE: &str = "bare hyper";
 
-use Need::{Close, Exchange, H2c, Http1, Tls, TlsHttp2, WebSocket};
+use Need::{Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
+
+const EVERYTHING: &[Need] = &[Http1, Close, Exchange, Upload, H2c, Tls, TlsHttp2, WebSocket];
 
 /// All of them, ours first.
 pub const PEERS: [Peer; 13] = [
     Peer {
         name: "kestrel",
         program: Program::Peer("kestrel", &["--per-core"]),
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2],
+        can: EVERYTHING,
         is_quick: true,
     },
     Peer {
         name: "kestrel, shared runtime",
         program: Program::Peer("kestrel", &[]),
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2],
+        can: EVERYTHING,
         is_quick: false,
     },
     Peer {
         name: "kestrel with axum",
         program: Program::Peer("kestrel-axum", &[]),
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2, WebSocket],
+        can: EVERYTHING,
         is_quick: false,
     },
     Peer {
         name: REFERENCE,
         program: Program::Peer("bare-hyper", &["--per-core"]),
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2],
+        can: EVERYTHING,
         is_quick: true,
     },
     Peer {
@@ -78,33 +80,23 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: "bare hyper, work stealing",
         program: Program::Peer("bare-hyper", &[]),
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2],
+        can: EVERYTHING,
         is_quick: false,
     },
     Peer {
         name: "axum::serve",
         program: Program::Peer("axum-serve", &[]),
-        can: &[Http1, Close, Exchange, H2c, WebSocket],
+        can: &[Http1, Close, Exchange, Upload, H2c, WebSocket],
         is_quick: true,
     },
     Peer {
         name: "axum-server",
         program: Program::Peer("axum-server", &[]),
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2, WebSocket],
+        can: EVERYTHING,
         is_quick: false,
     },
-    Peer {
-        name: "actix-web",
-        program: Program::Peer("actix-web", &[]),
-        can: &[Http1, Close, Exchange, Tls, TlsHttp2, WebSocket],
-        is_quick: false,
-    },
-    Peer {
-        name: "ntex",
-        program: Program::Peer("ntex", &[]),
-        can: &[Http1, Close, Exchange, Tls, WebSocket],
-        is_quick: false,
-    },
+    Peer { name: "actix-web", program: Program::Peer("actix-web", &[]), can: EVERYTHING, is_quick: false },
+    Peer { name: "ntex", program: Program::Peer("ntex", &[]), can: EVERYTHING, is_quick: false },
     Peer {
         name: "may_minihttp",
         program: Program::Peer("may-minihttp", &[]),

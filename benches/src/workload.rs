@@ -7,8 +7,10 @@ pub enum Need {
     Http1,
     /// The connection is closed after the answer when that is asked for.
     Close,
-    /// `/json`, `/100k`, `/10m`, `/upload` and `/file`.
+    /// `/json`, `/100k`, `/10m` and `/file`.
     Exchange,
+    /// `/upload`, which answers when the body has been read.
+    Upload,
     /// HTTP/2 in cleartext with prior knowledge.
     H2c,
     /// HTTP/1.1 over TLS.
@@ -130,7 +132,7 @@ const fn get(path: &'static str, connections: u32) -> Load {
     wrk(path, connections, "plain")
 }
 
-use Need::{Close, Exchange, H2c, Http1, Tls, TlsHttp2, WebSocket};
+use Need::{Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
 
 /// All of them, in the order of the tables.
 pub const WORKLOADS: [Workload; 26] = [
@@ -155,7 +157,7 @@ pub const WORKLOADS: [Workload; 26] = [
     Workload::new("100k", "102,400 bytes from memory", &[Http1, Exchange], get("/100k", 64)).quick(),
     Workload::new("10m", "10,485,760 bytes from memory", &[Http1, Exchange], get("/10m", 8)),
     Workload::new("file", "a file of 65,536 bytes from the disk", &[Http1, Exchange], get("/file", 64)),
-    Workload::new("upload", "1,048,576 bytes sent", &[Http1, Exchange], wrk("/upload", 8, "upload")),
+    Workload::new("upload", "1,048,576 bytes sent", &[Http1, Upload], wrk("/upload", 8, "upload")),
     Workload::new(
         "connect",
         "a new connection for each request",
