@@ -215,6 +215,7 @@ pub(crate) struct Activity {
     received: AtomicU64,
     sent: AtomicU64,
     is_write_blocked: AtomicU8,
+    is_read_blocked: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
 }
@@ -244,6 +245,7 @@ impl Activity {
     /// anything, such as a PING, and make no idle connection busy.
     pub(crate) fn received(&self, count: usize, is_http1: bool) {
         let before = self.received.fetch_add(count as u64, Ordering::Relaxed);
+        self.is_read_blocked.store(false, Ordering::Relaxed);
         if self.phase() != Phase::Idle {
             return;
         }
@@ -254,9 +256,15 @@ impl Activity {
         }
     }
 
+    /// The engine has asked for bytes, and there are none.
+    pub(crate) fn found_nothing(&self) {
+        self.is_read_blocked.store(true, Ordering::Relaxed);
+    }
+
     /// Bytes have gone out, or nothing could.
     pub(crate) fn sent(&self, count: Option<usize>) {
         self.sent.fetch_add(count.unwrap_or(0) as u64, Ordering::Relaxed);
+        self.is_read_blocked.store(false, Ordering::Relaxed);
         self.is_write_blocked.store(u8::from(count.is_none()), Ordering::Relaxed);
     }
 
@@ -295,6 +303,15 @@ impl Activity {
             Phase::Idle | Phase::Busy => self.is_body_unread.load(Ordering::Relaxed),
             Phase::Upgraded | Phase::Gone => false,
         }
+    }
+
+    /// Whether the engine of HTTP/1.1 waits for the head of a request and for nothing else. Then it has read last, and
+    /// found nothing: while an answer is on its way out, it does not read, and what it reads otherwise is a body.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.phase() == Phase::Idle
+            && self.is_read_blocked.load(Ordering::Relaxed)
+            && !self.is_write_blocked()
+            && !self.is_body_unread.load(Ordering::Relaxed)
     }
 
     pub(crate) fn linger(&self) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use server_abstractions::BoxError;
@@ -38,12 +38,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) trait Engine: Future<Output = hyper::Result<()>> {
     /// Finishes what is under way and takes nothing new.
     fn graceful_shutdown(self: Pin<&mut Self>);
-}
 
-impl Engine for http1::UpgradeableConnection<TokioIo<ConnectionIo>, RequestService> {
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        Self::graceful_shutdown(self);
-    }
+    /// Gives back the memory that only requests need. Called between two requests only; must be polled again.
+    fn rest(self: Pin<&mut Self>) {}
 }
 
 impl Engine for http2::Connection<TokioIo<ConnectionIo>, RequestService, StreamExecutor> {
@@ -300,6 +297,11 @@ impl<E: Engine> Driver<E> {
             }
             // Nothing has happened since the last look, so it has been idle since then at the least.
             Phase::Idle => {
+                if self.context.activity.is_between_requests() {
+                    self.as_mut().project().engine.rest();
+                    // The engine is polled once more, to wait for what comes next.
+                    cx.waker().wake_by_ref();
+                }
                 let left = self.keep_alive_timeout.saturating_sub(self.look);
                 self.arm(Armed::Deadline, left, changes);
             }

@@ -13,6 +13,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connection::{Accepted, Activity, Phase};
 
+/// How much is read at once while there is no engine that reads.
+const PEEK: usize = 2048;
+
 /// The reads of a lingering connection before others have their turn.
 const LINGER_READS: usize = 64;
 
@@ -24,7 +27,7 @@ fn ended() -> io::Error {
 /// connection is counted until this is dropped, and ends when the server aborts.
 pub(crate) struct ConnectionIo {
     io: Box<dyn Io>,
-    /// What was read to find out the protocol, to be read again.
+    /// What was read before there was an engine to read it.
     prefix: Bytes,
     activity: Arc<Activity>,
     is_http1: bool,
@@ -147,17 +150,28 @@ impl ConnectionIo {
         if !self.prefix.is_empty() {
             return;
         }
-        let mut piece = [MaybeUninit::uninit(); 512];
-        let mut piece = ReadBuf::uninit(&mut piece);
-        match Pin::new(&mut *self.io).poll_read(cx, &mut piece) {
+        match self.poll_peek(cx) {
             Poll::Pending => {}
-            Poll::Ready(Ok(())) if !piece.filled().is_empty() => {
-                self.prefix = Bytes::copy_from_slice(piece.filled());
-                // hyper may be waiting for these very bytes.
-                cx.waker().wake_by_ref();
-            }
+            // hyper may be waiting for these very bytes.
+            Poll::Ready(Ok(())) if !self.prefix.is_empty() => cx.waker().wake_by_ref(),
             Poll::Ready(_) => self.activity.gone(),
         }
+    }
+
+    /// Waits until there is something to read: bytes, which are kept for the next read, or the end.
+    pub(crate) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.prefix.is_empty() {
+            let mut piece = [MaybeUninit::uninit(); PEEK];
+            let mut piece = ReadBuf::uninit(&mut piece);
+            ready!(Pin::new(&mut *self.io).poll_read(cx, &mut piece))?;
+            self.prefix = Bytes::copy_from_slice(piece.filled());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Puts back what was read last, so that it is read once more.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.prefix = [bytes, &self.prefix].concat().into();
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -186,7 +200,10 @@ impl AsyncRead for ConnectionIo {
         if self.prefix.is_empty() {
             match Pin::new(&mut *self.io).poll_read(cx, buf) {
                 Poll::Ready(result) => result?,
-                Poll::Pending => return self.wait(cx, Direction::Read),
+                Poll::Pending => {
+                    self.activity.found_nothing();
+                    return self.wait(cx, Direction::Read);
+                }
             }
         } else {
             let count = self.prefix.len().min(buf.remaining());

@@ -42,6 +42,7 @@ mod connection;
 mod detect;
 mod driver;
 mod endpoint;
+mod http1;
 mod inherited;
 mod io;
 mod listener;

@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use server_abstractions::{App, BoxConnectionService, BoxError, Connection, HttpSchemeFeature};
 
 use crate::connection::{Accepted, Activity};
 use crate::detect::{Protocol, detect};
 use crate::driver::Driver;
+use crate::http1::Http1;
 use crate::io::ConnectionIo;
 use crate::request::{ConnectionContext, RequestService};
 use crate::{HttpProtocols, Limits};
@@ -52,40 +53,18 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
         add_server_header: options.add_server_header,
         max_request_body_size: limits.max_request_body_size,
     });
-    let service = RequestService::new(options.app.clone(), Arc::clone(&context));
     match protocol {
         Protocol::Http1 => {
-            let engine = http1_engine(limits).serve_connection(TokioIo::new(io), service).with_upgrades();
+            let engine = Http1::new(io, Arc::clone(&options), Arc::clone(&context));
             Driver::new(engine, context, limits).await
         }
         Protocol::Http2 => {
             let streams = StreamExecutor(Arc::clone(&context));
+            let service = RequestService::new(options.app.clone(), Arc::clone(&context));
             let engine = http2_engine(streams, limits).serve_connection(TokioIo::new(io), service);
-            Driver::new(engine, context, limits).await
+            Box::pin(Driver::new(engine, context, limits)).await
         }
     }
-}
-
-/// The bytes of a response that may wait for the peer, before the app's body is no longer asked for more; the
-/// original's limit. hyper has one number for this and for what it reads.
-const MAX_RESPONSE_BUFFER: usize = 64 * 1024;
-
-fn http1_engine(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        // The driver's deadline covers the head; hyper's own timer is set anew for each request.
-        .header_read_timeout(None)
-        // hyper would look for the peer's end before each handler, with a new buffer; the driver looks once a second.
-        .half_close(true)
-        // Head and body go out as one buffer: one copy of a body costs less than a list of buffers for each response.
-        .writev(false)
-        .max_buf_size(MAX_RESPONSE_BUFFER.max(limits.max_request_head_size as usize + 8192))
-        .max_header_size(limits.max_request_head_size as usize);
-    if limits.max_request_header_count != 100 {
-        // 100 is hyper's own default, which it keeps on the stack.
-        builder.max_headers(limits.max_request_header_count);
-    }
-    builder
 }
 
 fn http2_engine(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExecutor> {

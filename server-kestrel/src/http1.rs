@@ -1,0 +1,116 @@
+//! The engine of HTTP/1.1: hyper's, which is there only while there is something for it to do.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::server::conn::http1::{Builder, UpgradeableConnection};
+use hyper_util::rt::TokioIo;
+
+use crate::Limits;
+use crate::driver::Engine;
+use crate::io::ConnectionIo;
+use crate::protocol::HttpServerOptions;
+use crate::request::{ConnectionContext, RequestService};
+
+/// HTTP/1.1 on one connection.
+///
+/// hyper's state and buffers are most of what a connection costs, and between two requests there is nothing in them
+/// to be remembered. So hyper is made when the first byte comes, and taken apart when the driver finds that the
+/// connection has been idle for a while.
+pub(crate) struct Http1 {
+    state: State,
+    options: Arc<HttpServerOptions>,
+    context: Arc<ConnectionContext>,
+}
+
+enum State {
+    /// Between two requests, or before the first.
+    Resting(ConnectionIo),
+    Awake(Box<UpgradeableConnection<TokioIo<ConnectionIo>, RequestService>>),
+    /// Nothing is left that is HTTP.
+    Over,
+}
+
+impl Http1 {
+    pub(crate) fn new(
+        io: ConnectionIo,
+        options: Arc<HttpServerOptions>,
+        context: Arc<ConnectionContext>,
+    ) -> Self {
+        Self { state: State::Resting(io), options, context }
+    }
+
+    fn wake(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Resting(io) => {
+                let service = RequestService::new(self.options.app.clone(), Arc::clone(&self.context));
+                let hyper = builder(&self.options.limits).serve_connection(TokioIo::new(io), service);
+                State::Awake(Box::new(hyper.with_upgrades()))
+            }
+            other => other,
+        };
+    }
+}
+
+impl Future for Http1 {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            match &mut self.state {
+                State::Awake(hyper) => return Pin::new(&mut **hyper).poll(cx),
+                // The end and an error are met again by hyper, which knows what to do about them.
+                State::Resting(io) => drop(ready!(io.poll_peek(cx))),
+                State::Over => return Poll::Ready(Ok(())),
+            }
+            self.wake();
+        }
+    }
+}
+
+impl Engine for Http1 {
+    fn graceful_shutdown(mut self: Pin<&mut Self>) {
+        self.wake();
+        if let State::Awake(hyper) = &mut self.state {
+            Pin::new(&mut **hyper).graceful_shutdown();
+        }
+    }
+
+    fn rest(mut self: Pin<&mut Self>) {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Awake(hyper) => match hyper.into_parts() {
+                Some(parts) => {
+                    let mut io = parts.io.into_inner();
+                    // A part of a head may have come right behind the last request.
+                    io.unread(&parts.read_buf);
+                    State::Resting(io)
+                }
+                None => State::Over,
+            },
+            other => other,
+        };
+    }
+}
+
+/// The bytes of a response that may wait for the peer, before the app's body is no longer asked for more; the
+/// original's limit. hyper has one number for this and for what it reads.
+const MAX_RESPONSE_BUFFER: usize = 64 * 1024;
+
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        // The driver's deadline covers the head; hyper's own timer is set anew for each request.
+        .header_read_timeout(None)
+        // hyper would look for the peer's end before each handler, with a new buffer; the driver looks once a second.
+        .half_close(true)
+        // Head and body go out as one buffer: one copy of a body costs less than a list of buffers for each response.
+        .writev(false)
+        .max_buf_size(MAX_RESPONSE_BUFFER.max(limits.max_request_head_size as usize + 8192))
+        .max_header_size(limits.max_request_head_size as usize);
+    if limits.max_request_header_count != 100 {
+        // 100 is hyper's own default, which it keeps on the stack.
+        builder.max_headers(limits.max_request_header_count);
+    }
+    builder
+}
