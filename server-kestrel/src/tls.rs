@@ -240,25 +240,37 @@ impl Service<Connection> for Tls {
     fn call(&mut self, connection: Connection) -> Self::Future {
         let Self { acceptor, handshake_timeout, next } = self.clone();
         Box::pin(async move {
-            let Connection { io, mut features } = connection;
-            let handshake = tokio::time::timeout(handshake_timeout, acceptor.accept(io));
-            let stream = tokio::select! {
-                biased;
-                stream = handshake => stream,
-                () = given_up(&features) => return Ok(()),
-            };
-            let stream = stream
-                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
-                .map_err(|error| {
-                    io::Error::new(error.kind(), format!("the TLS handshake failed: {error}"))
-                })?;
-            let handshake = Arc::new(Handshake::of(stream.get_ref().1));
-            features.set::<dyn TlsConnectionFeature>(handshake.clone());
-            features.set::<dyn HttpSchemeFeature>(handshake.clone());
-            features.set::<dyn TlsHandshakeFeature>(handshake);
-            next.run(Connection { io: Box::new(stream), features }).await
+            // In a box of its own, which is gone afterwards: its state is large, and the connection may live long.
+            let handshake = Box::pin(accept(acceptor, handshake_timeout, connection));
+            match handshake.await? {
+                Some(connection) => next.run(connection).await,
+                None => Ok(()),
+            }
         })
     }
+}
+
+/// Shakes hands. `None`: the server stops.
+async fn accept(
+    acceptor: TlsAcceptor,
+    timeout: Duration,
+    connection: Connection,
+) -> io::Result<Option<Connection>> {
+    let Connection { io, mut features } = connection;
+    let handshake = tokio::time::timeout(timeout, acceptor.accept(io));
+    let stream = tokio::select! {
+        biased;
+        stream = handshake => stream,
+        () = given_up(&features) => return Ok(None),
+    };
+    let stream = stream
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
+        .map_err(|error| io::Error::new(error.kind(), format!("the TLS handshake failed: {error}")))?;
+    let handshake = Arc::new(Handshake::of(stream.get_ref().1));
+    features.set::<dyn TlsConnectionFeature>(handshake.clone());
+    features.set::<dyn HttpSchemeFeature>(handshake.clone());
+    features.set::<dyn TlsHandshakeFeature>(handshake);
+    Ok(Some(Connection { io: Box::new(stream), features }))
 }
 
 /// How long a handshake may go on when the server stops: long enough for one that is under way.
