@@ -11,6 +11,7 @@ mod features;
 mod hosting;
 mod http1;
 mod http2;
+mod idle;
 mod inherited;
 mod layers;
 mod malformed;
