@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use hyper::server::conn::http2;
-use hyper_util::rt::TokioIo;
 use pin_project_lite::pin_project;
 use server_abstractions::BoxError;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -15,9 +13,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::Limits;
 use crate::connection::{Phase, Signals};
 use crate::detect::FRESH_GRACE;
-use crate::io::ConnectionIo;
-use crate::protocol::StreamExecutor;
-use crate::request::{ConnectionContext, RequestService};
+use crate::request::ConnectionContext;
 
 /// How long a connection that is closing and quiet may wait for its peer: the answer to GOAWAY, the end of TLS.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
@@ -41,12 +37,6 @@ pub(crate) trait Engine: Future<Output = hyper::Result<()>> {
 
     /// Gives back the memory that only requests need. Called between two requests only; must be polled again.
     fn rest(self: Pin<&mut Self>) {}
-}
-
-impl Engine for http2::Connection<TokioIo<ConnectionIo>, RequestService, StreamExecutor> {
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        Self::graceful_shutdown(self);
-    }
 }
 
 pin_project! {

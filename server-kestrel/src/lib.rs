@@ -43,6 +43,7 @@ mod detect;
 mod driver;
 mod endpoint;
 mod http1;
+mod http2;
 mod inherited;
 mod io;
 mod listener;

@@ -3,16 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use server_abstractions::{App, BoxConnectionService, BoxError, Connection, HttpSchemeFeature};
 
 use crate::connection::{Accepted, Activity};
 use crate::detect::{Protocol, detect};
 use crate::driver::Driver;
 use crate::http1::Http1;
+use crate::http2::Http2;
 use crate::io::ConnectionIo;
-use crate::request::{ConnectionContext, RequestService};
+use crate::request::ConnectionContext;
 use crate::{HttpProtocols, Limits};
 
 /// What the HTTP of one endpoint is served with.
@@ -59,49 +58,9 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
             Driver::new(engine, context, limits).await
         }
         Protocol::Http2 => {
-            let streams = StreamExecutor(Arc::clone(&context));
-            let service = RequestService::new(options.app.clone(), Arc::clone(&context));
-            let engine = http2_engine(streams, limits).serve_connection(TokioIo::new(io), service);
+            let engine = Http2::new(io, &options, &context);
             Box::pin(Driver::new(engine, context, limits)).await
         }
-    }
-}
-
-fn http2_engine(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExecutor> {
-    let mut builder = http2::Builder::new(streams);
-    builder
-        .timer(TokioTimer::new())
-        .enable_connect_protocol()
-        .max_concurrent_streams(limits.max_streams_per_connection)
-        .max_header_list_size(limits.max_request_head_size)
-        .initial_stream_window_size(768 * 1024)
-        .initial_connection_window_size(1024 * 1024);
-    builder
-}
-
-/// Runs the streams of HTTP/2, each in a task that counts as activity of the connection and that the server's end
-/// waits for: requests, and the writing side of extended CONNECT. They end with their connection.
-#[derive(Clone)]
-pub(crate) struct StreamExecutor(Arc<ConnectionContext>);
-
-impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for StreamExecutor {
-    fn execute(&self, future: F) {
-        let guard = self.0.accepted.lifetime.guard();
-        let activity = Arc::clone(&self.0.activity);
-        activity.stream_begins();
-        tokio::spawn(async move {
-            let _ended = StreamEnd(activity);
-            future.await;
-            drop(guard);
-        });
-    }
-}
-
-struct StreamEnd(Arc<Activity>);
-
-impl Drop for StreamEnd {
-    fn drop(&mut self) {
-        self.0.request_ends();
     }
 }
 

@@ -1,0 +1,187 @@
+//! The engine of HTTP/2: hyper's, and who runs its streams: the connection's own task as far as it can, tasks of their
+//! own when they wait.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use crate::Limits;
+use crate::connection::Activity;
+use crate::driver::Engine;
+use crate::io::ConnectionIo;
+use crate::protocol::HttpServerOptions;
+use crate::request::{ConnectionContext, RequestService};
+
+/// A request, or the writing side of an extended CONNECT.
+type Stream = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long the connection's task runs streams before the others get tasks of their own: more than a hundred light
+/// answers take, and little to wait for those who share the thread.
+const SLICE: Duration = Duration::from_millis(1);
+
+/// The streams that are polled between two looks at the clock, which costs a hundredth of a light answer.
+const FEW: usize = 8;
+
+/// The most turns in a row in which a connection with slow streams does not try again.
+const MAX_SPAWNING: u32 = 1024;
+
+/// Takes the streams from hyper; [`Http2`] runs them.
+#[derive(Clone)]
+pub(crate) struct StreamExecutor(Arc<Begun>);
+
+/// The streams that have begun since the engine was polled last.
+struct Begun {
+    streams: Mutex<VecDeque<Stream>>,
+    context: Arc<ConnectionContext>,
+}
+
+impl StreamExecutor {
+    fn streams(&self) -> MutexGuard<'_, VecDeque<Stream>> {
+        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<Stream> {
+        self.streams().pop_front()
+    }
+
+    /// Polls the next few streams; returns whether there were any.
+    fn poll_some(&self) -> bool {
+        for begun in 0..FEW {
+            let Some(stream) = self.next() else { return begun > 0 };
+            if let Some(waiting) = poll_once(stream) {
+                self.spawn(waiting);
+            }
+        }
+        true
+    }
+
+    /// Runs a stream in a task that counts as activity of the connection and that the server's end waits for. It
+    /// ends with its connection.
+    fn spawn(&self, stream: Stream) {
+        let guard = self.0.context.accepted.lifetime.guard();
+        let activity = Arc::clone(&self.0.context.activity);
+        activity.stream_begins();
+        tokio::spawn(async move {
+            let _ended = StreamEnd(activity);
+            stream.await;
+            drop(guard);
+        });
+    }
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamExecutor {
+    fn execute(&self, future: F) {
+        self.streams().push_back(Box::pin(future));
+    }
+}
+
+struct StreamEnd(Arc<Activity>);
+
+impl Drop for StreamEnd {
+    fn drop(&mut self) {
+        self.0.request_ends();
+    }
+}
+
+pin_project! {
+    /// hyper's HTTP/2, which polls each new stream once before it is spawned.
+    ///
+    /// Most handlers answer without waiting. As tasks their streams would cost a task each, and on a runtime of many
+    /// threads a write each: a task that answers wakes the connection, which tokio then runs before the next one.
+    /// Polled here, the answers to all requests that came in one read go out in one write. (hyper itself would send
+    /// each one by itself if it were polled already where hyper hands it over.) h2 has woken the connection by then.
+    ///
+    /// Streams that compute for long belong into tasks, where other threads take them. So the time is taken: when a
+    /// turn takes longer than [`SLICE`], the rest of its streams are spawned, and those of the next turns, twice as
+    /// many for each turn that is slow again.
+    pub(crate) struct Http2 {
+        #[pin]
+        connection: http2::Connection<TokioIo<ConnectionIo>, RequestService, StreamExecutor>,
+        streams: StreamExecutor,
+        // The turns to come in which streams are spawned, and how many they were at first.
+        spawning: u32,
+        penalty: u32,
+    }
+}
+
+impl Http2 {
+    pub(crate) fn new(
+        io: ConnectionIo,
+        options: &HttpServerOptions,
+        context: &Arc<ConnectionContext>,
+    ) -> Self {
+        let streams =
+            StreamExecutor(Arc::new(Begun { streams: Mutex::default(), context: Arc::clone(context) }));
+        let service = RequestService::new(options.app.clone(), Arc::clone(context));
+        let connection =
+            builder(streams.clone(), &options.limits).serve_connection(TokioIo::new(io), service);
+        Self { connection, streams, spawning: 0, penalty: 0 }
+    }
+
+    fn begin_streams(self: Pin<&mut Self>) {
+        let this = self.project();
+        if this.streams.streams().is_empty() {
+            return;
+        }
+        if *this.spawning > 0 {
+            *this.spawning -= 1;
+        } else {
+            let mut is_slow = false;
+            let end = Instant::now() + SLICE;
+            while !is_slow && this.streams.poll_some() {
+                is_slow = Instant::now() > end;
+            }
+            *this.penalty = if is_slow { (*this.penalty * 2).clamp(1, MAX_SPAWNING) } else { 0 };
+            *this.spawning = *this.penalty;
+        }
+        while let Some(stream) = this.streams.next() {
+            this.streams.spawn(stream);
+        }
+    }
+}
+
+/// Polls a stream; returns it if it waits. Its task polls it again, with a waker that wakes.
+///
+/// A panic ends the stream and nothing else, as in a task; to drop it resets it.
+fn poll_once(mut stream: Stream) -> Option<Stream> {
+    let mut cx = Context::from_waker(Waker::noop());
+    catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll(&mut cx).is_pending().then_some(stream)))
+        .ok()
+        .flatten()
+}
+
+impl Future for Http2 {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.as_mut().project().connection.poll(cx);
+        self.begin_streams();
+        polled
+    }
+}
+
+impl Engine for Http2 {
+    fn graceful_shutdown(self: Pin<&mut Self>) {
+        self.project().connection.graceful_shutdown();
+    }
+}
+
+fn builder(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .max_concurrent_streams(limits.max_streams_per_connection)
+        .max_header_list_size(limits.max_request_head_size)
+        .initial_stream_window_size(768 * 1024)
+        .initial_connection_window_size(1024 * 1024);
+    builder
+}
