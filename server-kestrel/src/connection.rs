@@ -216,6 +216,7 @@ pub(crate) struct Activity {
     sent: AtomicU64,
     is_write_blocked: AtomicU8,
     is_read_blocked: AtomicBool,
+    is_holding: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
 }
@@ -266,6 +267,16 @@ impl Activity {
         self.sent.fetch_add(count.unwrap_or(0) as u64, Ordering::Relaxed);
         self.is_read_blocked.store(false, Ordering::Relaxed);
         self.is_write_blocked.store(u8::from(count.is_none()), Ordering::Relaxed);
+    }
+
+    /// Answers wait in the I/O wrapper for the next ones (HTTP/1.1), or no longer.
+    pub(crate) fn hold(&self, is_holding: bool) {
+        self.is_holding.store(is_holding, Ordering::Relaxed);
+    }
+
+    /// Whether answers wait, and not for the peer.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.is_holding.load(Ordering::Relaxed)
     }
 
     /// A request begins; returns its ordinal on the connection, from 1.

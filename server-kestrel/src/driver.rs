@@ -130,6 +130,10 @@ impl<E: Engine> Future for Driver<E> {
             if let Poll::Ready(result) = self.as_mut().project().engine.poll(cx) {
                 return Poll::Ready(result.map_err(Into::into));
             }
+            if self.context.activity.is_holding() {
+                // hyper's next poll sends it.
+                cx.waker().wake_by_ref();
+            }
             let signals = self.as_mut().signals(cx);
             if signals & (ABORTING | Signals::KILL) != 0 {
                 return Poll::Ready(Ok(()));

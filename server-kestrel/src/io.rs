@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use server_abstractions::{Io, LifetimeGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -18,6 +18,9 @@ const PEEK: usize = 2048;
 
 /// The reads of a lingering connection before others have their turn.
 const LINGER_READS: usize = 64;
+
+/// The bytes of answers that wait for the next ones at the most.
+const MAX_HELD: usize = 16 * 1024;
 
 fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended the connection")
@@ -31,7 +34,45 @@ pub(crate) struct ConnectionIo {
     prefix: Bytes,
     activity: Arc<Activity>,
     is_http1: bool,
+    held: Held,
     guard: Guard,
+}
+
+/// Answers to pipelined requests (HTTP/1.1), to go out in one write.
+///
+/// hyper writes each answer before it looks at the next request. So an answer that is complete waits here, and leaves
+/// when hyper has answered all it has read and reads again, when it flushes without having written (the next answer
+/// is not ready), or when it writes more than fits or the piece of an answer that is not complete. What cannot leave
+/// keeps hyper from reading on. Whether a connection pipelines shows in its second answer without a read in between;
+/// until then, and after a read that brought one request only, nothing is copied.
+#[derive(Default)]
+struct Held {
+    bytes: BytesMut,
+    /// The answers since the last read.
+    answers: u32,
+    is_pipelining: bool,
+    /// Whether the flush that follows belongs to bytes that wait.
+    is_flush_due: bool,
+}
+
+impl Held {
+    /// Whether a complete answer shall wait.
+    fn takes(&mut self, count: usize) -> bool {
+        if count > MAX_HELD {
+            return false;
+        }
+        self.answers += 1;
+        (self.is_pipelining || self.answers > 1) && self.bytes.len() + count <= MAX_HELD
+    }
+
+    /// Everything read so far has been answered.
+    fn read(&mut self) {
+        self.is_pipelining = self.answers > 1;
+        self.answers = 0;
+        if !self.is_pipelining && self.bytes.capacity() > 0 {
+            self.bytes = BytesMut::new();
+        }
+    }
 }
 
 /// What counts the connection, and ends it once nobody else does.
@@ -81,7 +122,7 @@ impl ConnectionIo {
     ) -> Self {
         let count = accepted.lifetime.guard();
         let guard = Guard { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count };
-        Self { io, prefix, activity, is_http1, guard }
+        Self { io, prefix, activity, is_http1, held: Held::default(), guard }
     }
 
     /// Says that nothing more will come, then reads and forgets what the peer sends until it ends as well: a close
@@ -171,7 +212,46 @@ impl ConnectionIo {
 
     /// Puts back what was read last, so that it is read once more.
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        // A connection that rests pipelines nothing, and needs no memory for it.
+        self.held = Held::default();
         self.prefix = [bytes, &self.prefix].concat().into();
+    }
+
+    /// Sends what waits.
+    #[inline]
+    fn release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.held.bytes.is_empty() { Poll::Ready(Ok(())) } else { self.send_held(cx) }
+    }
+
+    #[inline(never)]
+    fn send_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.activity.hold(false);
+        self.held.is_flush_due = false;
+        while !self.held.bytes.is_empty() {
+            let written = Pin::new(&mut *self.io).poll_write(cx, &self.held.bytes);
+            match ready!(self.wrote(cx, written))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.held.bytes.advance(count),
+            }
+        }
+        self.flush(cx)
+    }
+
+    #[inline]
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut *self.io).poll_flush(cx) {
+            Poll::Ready(result) => {
+                // TLS keeps what it could not write, so that the last of it goes out here.
+                if self.activity.is_write_blocked() {
+                    self.activity.sent(Some(0));
+                }
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                self.activity.sent(None);
+                self.wait(cx, Direction::Write)
+            }
+        }
     }
 
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -196,6 +276,10 @@ impl AsyncRead for ConnectionIo {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
+        if self.held.answers > 0 {
+            ready!(self.release(cx))?;
+            self.held.read();
+        }
         let before = buf.filled().len();
         if self.prefix.is_empty() {
             match Pin::new(&mut *self.io).poll_read(cx, buf) {
@@ -220,6 +304,13 @@ impl AsyncRead for ConnectionIo {
 impl AsyncWrite for ConnectionIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
+        if self.is_http1 && self.activity.phase() == Phase::Idle && self.held.takes(buf.len()) {
+            self.held.bytes.extend_from_slice(buf);
+            self.held.is_flush_due = true;
+            self.activity.hold(true);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        ready!(self.release(cx))?;
         let written = Pin::new(&mut *self.io).poll_write(cx, buf);
         self.wrote(cx, written)
     }
@@ -243,22 +334,15 @@ impl AsyncWrite for ConnectionIo {
         if self.activity.is_watched() {
             self.watch(cx);
         }
-        match Pin::new(&mut *self.io).poll_flush(cx) {
-            Poll::Ready(result) => {
-                // TLS keeps what it could not write, so that the last of it goes out here.
-                if self.activity.is_write_blocked() {
-                    self.activity.sent(Some(0));
-                }
-                Poll::Ready(result)
-            }
-            Poll::Pending => {
-                self.activity.sent(None);
-                self.wait(cx, Direction::Write)
-            }
+        if std::mem::take(&mut self.held.is_flush_due) {
+            return Poll::Ready(Ok(()));
         }
+        ready!(self.release(cx))?;
+        self.flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.release(cx))?;
         if self.is_http1 && (self.activity.must_linger() || self.has_unread(cx)) {
             return self.linger(cx);
         }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, which fail where they stand")]
 
+mod batches;
 mod bodies;
 mod cargo_host;
 mod dependencies;
