@@ -104,8 +104,6 @@ fn builder(limits: &Limits) -> Builder {
         .header_read_timeout(None)
         // hyper would look for the peer's end before each handler, with a new buffer; the driver looks once a second.
         .half_close(true)
-        // Head and body go out as one buffer: one copy of a body costs less than a list of buffers for each response.
-        .writev(false)
         .max_buf_size(MAX_RESPONSE_BUFFER.max(limits.max_request_head_size as usize + 8192))
         .max_header_size(limits.max_request_head_size as usize);
     if limits.max_request_header_count != 100 {

@@ -217,6 +217,20 @@ impl ConnectionIo {
         self.prefix = [bytes, &self.prefix].concat().into();
     }
 
+    /// Keeps a complete answer that shall wait for the next ones.
+    fn hold(&mut self, bufs: &[IoSlice<'_>]) -> bool {
+        if !self.is_http1 || self.activity.phase() != Phase::Idle {
+            return false;
+        }
+        if !self.held.takes(bufs.iter().map(|buf| buf.len()).sum()) {
+            return false;
+        }
+        bufs.iter().for_each(|buf| self.held.bytes.extend_from_slice(buf));
+        self.held.is_flush_due = true;
+        self.activity.hold(true);
+        true
+    }
+
     /// Sends what waits.
     #[inline]
     fn release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -304,10 +318,7 @@ impl AsyncRead for ConnectionIo {
 impl AsyncWrite for ConnectionIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
-        if self.is_http1 && self.activity.phase() == Phase::Idle && self.held.takes(buf.len()) {
-            self.held.bytes.extend_from_slice(buf);
-            self.held.is_flush_due = true;
-            self.activity.hold(true);
+        if self.hold(&[IoSlice::new(buf)]) {
             return Poll::Ready(Ok(buf.len()));
         }
         ready!(self.release(cx))?;
@@ -321,6 +332,10 @@ impl AsyncWrite for ConnectionIo {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
+        if self.hold(bufs) {
+            return Poll::Ready(Ok(bufs.iter().map(|buf| buf.len()).sum()));
+        }
+        ready!(self.release(cx))?;
         let written = Pin::new(&mut *self.io).poll_write_vectored(cx, bufs);
         self.wrote(cx, written)
     }

@@ -156,8 +156,9 @@ fn drop_body(response: &mut Response<Body>, is_head: bool) {
     }
 }
 
-/// The largest piece that is handed to hyper at once, which copies it over HTTP/1.1. Over HTTP/2 what is handed over no
-/// longer counts as under way, so it must be little beside what a stop would wait for.
+/// What is handed over to hyper no longer counts as under way, so it must be little beside what a stop would wait for:
+/// the largest piece over HTTP/2, which takes any number of them, and the last piece over HTTP/1.1, which takes one more
+/// when little of the others is left.
 const PIECE: usize = 16 * 1024;
 
 /// The app's body on its way out.
@@ -190,8 +191,11 @@ impl ResponseBody {
     }
 
     fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
-        if data.len() > PIECE {
-            self.rest = data.split_off(PIECE);
+        if let Some(request) = &self.request
+            && data.len() > PIECE
+        {
+            let is_http1 = request.state.context.is_http1;
+            self.rest = data.split_off(if is_http1 { data.len() - PIECE } else { PIECE });
         }
         Frame::data(data)
     }
