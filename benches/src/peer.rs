@@ -41,9 +41,9 @@ impl Peer {
 /// The peer that the ratios of the tables are to, wherever it can be asked.
 pub const REFERENCE: &str = "bare hyper";
 
-use Need::{Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
+use Need::{Callgrind, Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
 
-const EVERYTHING: &[Need] = &[Http1, Close, Exchange, Upload, H2c, Tls, TlsHttp2, WebSocket];
+const EVERYTHING: &[Need] = &[Http1, Close, Exchange, Upload, H2c, Tls, TlsHttp2, WebSocket, Callgrind];
 
 /// All of them, ours first.
 pub const PEERS: [Peer; 13] = [
@@ -74,7 +74,7 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: "bare hyper, pipeline_flush",
         program: Program::Peer("bare-hyper", &["--per-core", "--pipeline-flush"]),
-        can: &[Http1, Close],
+        can: &[Http1, Close, Callgrind],
         is_quick: false,
     },
     Peer {
@@ -86,7 +86,7 @@ pub const PEERS: [Peer; 13] = [
     Peer {
         name: "axum::serve",
         program: Program::Peer("axum-serve", &[]),
-        can: &[Http1, Close, Exchange, Upload, H2c, WebSocket],
+        can: &[Http1, Close, Exchange, Upload, H2c, WebSocket, Callgrind],
         is_quick: true,
     },
     Peer {
@@ -96,18 +96,28 @@ pub const PEERS: [Peer; 13] = [
         is_quick: false,
     },
     Peer { name: "actix-web", program: Program::Peer("actix-web", &[]), can: EVERYTHING, is_quick: false },
-    Peer { name: "ntex", program: Program::Peer("ntex", &[]), can: EVERYTHING, is_quick: false },
+    Peer {
+        name: "ntex",
+        program: Program::Peer("ntex", &[]),
+        can: &[Http1, Close, Exchange, Upload, H2c, Tls, TlsHttp2, WebSocket],
+        is_quick: false,
+    },
     Peer {
         name: "may_minihttp",
         program: Program::Peer("may-minihttp", &[]),
-        can: &[Http1],
+        can: &[Http1, Callgrind],
         is_quick: false,
     },
     Peer {
         name: "nginx",
         program: Program::Nginx,
-        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2],
+        can: &[Http1, Close, Exchange, H2c, Tls, TlsHttp2, Callgrind],
         is_quick: true,
     },
-    Peer { name: "floor", program: Program::Peer("epoll-floor", &[]), can: &[Http1], is_quick: false },
+    Peer {
+        name: "floor",
+        program: Program::Peer("epoll-floor", &[]),
+        can: &[Http1, Callgrind],
+        is_quick: false,
+    },
 ];

@@ -19,6 +19,8 @@ pub enum Need {
     TlsHttp2,
     /// An echo at `/ws`.
     WebSocket,
+    /// Runs under callgrind, which does not know io_uring.
+    Callgrind,
 }
 
 /// Who asks, and how.
@@ -132,7 +134,7 @@ const fn get(path: &'static str, connections: u32) -> Load {
     wrk(path, connections, "plain")
 }
 
-use Need::{Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
+use Need::{Callgrind, Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
 
 /// All of them, in the order of the tables.
 pub const WORKLOADS: [Workload; 26] = [
@@ -213,13 +215,13 @@ pub const WORKLOADS: [Workload; 26] = [
     Workload::new(
         "instructions",
         "13 bytes, 1 connection, counted by callgrind",
-        &[Http1],
+        &[Http1, Callgrind],
         Load::Callgrind { mode: "plain" },
     ),
     Workload::new(
         "instructions-16",
         "16 requests in one piece, counted by callgrind",
-        &[Http1],
+        &[Http1, Callgrind],
         Load::Callgrind { mode: "pipeline" },
     ),
 ];
