@@ -108,6 +108,9 @@ fn run() -> Result<bool, Error> {
         configurations: root.join("benches/peers"),
         work: root.join("target/bench"),
     };
+    if !folders.peers.join("bare-hyper").is_file() {
+        return Err(format!("{} lacks the peers; ./bench builds them", folders.peers.display()).into());
+    }
     folders.prepare()?;
     fs::write(folders.work.join("wrk.lua"), include_str!("../wrk.lua"))?;
 
