@@ -66,6 +66,9 @@ fn busy(
     prefix: &[&str],
     seconds: u32,
 ) -> Result<Sample, Error> {
+    // A load ends by itself, unless a server does not answer.
+    let deadline = (seconds + 30).to_string();
+    let prefix = &[&["timeout", "-k", "1", &deadline], prefix].concat()[..];
     let scheme = if workload.is_tls() { "https" } else { "http" };
     let url = |path: &str| format!("{scheme}://{}{path}", server.address());
     let log = folders.work.join("h2load.log");
@@ -81,7 +84,7 @@ fn busy(
         Load::H2load { connections, streams } => {
             let _ = fs::remove_file(&log);
             let mut command = with_prefix(prefix, "h2load");
-            command.args(["-c", &connections.to_string(), "-m", &streams.to_string()]);
+            command.args(["-c", &connections.to_string(), "-m", &streams.to_string(), "--npn-list", "h2"]);
             command.args(["-D", &seconds.to_string(), "--log-file"]).arg(&log).arg(url("/plaintext"));
             command
         }
@@ -103,7 +106,8 @@ fn busy(
     let report = run(&mut command, &log)?;
     let cpu = server.cpu()?.saturating_sub(before);
     if report.errors > 0 || report.answers == 0 {
-        return Err(format!("{} answers and {} errors", report.answers, report.errors).into());
+        let tail = server.tail();
+        return Err(format!("{} answers and {} errors: {tail}", report.answers, report.errors).into());
     }
     let answers = report.answers as f64;
     let mut sample = Sample::from([
@@ -175,7 +179,9 @@ fn idle(
     connections: u32,
 ) -> Result<Sample, Error> {
     let before = server.resident()?;
-    let mut command = with_prefix(prefix, folders.programs.join("load"));
+    let deadline = (connections / 100 + 60).to_string();
+    let prefix = [&["timeout", "-k", "1", &deadline], prefix].concat();
+    let mut command = with_prefix(&prefix, folders.programs.join("load"));
     let scheme = if workload.is_tls() { "https" } else { "http" };
     let mut holder = command
         .args(["idle", scheme, &connections.to_string(), &server.address().to_string()])
@@ -186,13 +192,17 @@ fn idle(
     if let Some(output) = holder.stdout.take() {
         BufReader::new(output).read_line(&mut line)?;
     }
+    if line.trim() != "held" {
+        let status = holder.wait()?;
+        return Err(format!("the idle connections could not be held: {status}: {}", server.tail()).into());
+    }
     std::thread::sleep(Duration::from_secs(10));
     let after = server.resident()?;
     // The end of its input is its end.
     drop(holder.stdin.take());
     let status = holder.wait()?;
-    if !status.success() || line.trim() != "held" {
-        return Err(format!("the idle connections could not be held: {status}").into());
+    if !status.success() {
+        return Err(format!("the idle connections did not last: {status}: {}", server.tail()).into());
     }
     Ok(Sample::from([
         (Measure::IdleBytes, (after as f64 - before as f64) / f64::from(connections)),

@@ -1,5 +1,5 @@
-//! Measures the server beside what its users would pick instead, in one run on one machine, so that every figure is
-//! a ratio.
+//! Measures the server beside what its users would pick instead, in one run on one machine, so that every claim is a
+//! ratio.
 //!
 //! `./bench` at the top of the repository builds and starts it. A *peer* is a server, a *workload* is what it is
 //! asked, a *measure* is what is read off meanwhile; peers take turns in several rounds. The programs that stand for
@@ -38,4 +38,26 @@ pub fn url() -> Result<String, Error> {
         .skip_while(|argument| argument != "--urls")
         .nth(1)
         .ok_or_else(|| "--urls is missing".into())
+}
+
+/// Raises the limit of open files as far as it goes; processes that are started have it as well.
+///
+/// # Errors
+/// When the system does not let it.
+pub fn raise_open_files() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
+
+/// Tells an error in one line.
+#[must_use]
+pub fn exit_code(result: Result<(), Error>) -> std::process::ExitCode {
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
 }

@@ -21,12 +21,14 @@ pub struct Machine {
 }
 
 /// What must be installed: command, package of Debian.
-const TOOLS: [(&str, &str); 5] = [
+const TOOLS: [(&str, &str); 7] = [
     ("wrk", "wrk"),
     ("h2load", "nghttp2-client"),
     ("nginx", "nginx-light"),
     ("valgrind", "valgrind"),
     ("taskset", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("timeout", "coreutils"),
 ];
 
 /// The packages whose versions matter.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use crate::Error;
 use crate::measure::Measure;
 use crate::peer::REFERENCE;
 use crate::results::{Results, Series};
@@ -43,9 +44,12 @@ fn table(results: &Results, workload: &Workload) -> Option<String> {
     let measures: BTreeSet<Measure> =
         series.iter().flat_map(|series| &series.samples).flat_map(|sample| sample.keys().copied()).collect();
     let chief = chief(&series)?;
-    let value = |series: &Series| series.median(chief).unwrap_or(f64::INFINITY);
-    series.sort_by(|one, other| value(one).total_cmp(&value(other)));
     let reference = results.reference(workload.name);
+    let ratio = |series: &Series| reference.and_then(|reference| series.ratio(reference, chief));
+    let rank = |series: &Series| {
+        ratio(series).map(|[_, median, _]| median).or(series.median(chief)).unwrap_or(f64::INFINITY)
+    };
+    series.sort_by(|one, other| rank(one).total_cmp(&rank(other)));
 
     let mut text = format!("### {}: {}\n\n| server |", workload.name, workload.about);
     for measure in &measures {
@@ -58,13 +62,21 @@ fn table(results: &Results, workload: &Workload) -> Option<String> {
         for measure in &measures {
             let _ = write!(text, " {} |", number(series.median(*measure), measure.digits()));
         }
-        let ratio = reference.and_then(|reference| series.ratio(reference, chief));
-        let _ = writeln!(text, " {} |", number(ratio, 3));
+        let _ = writeln!(text, " {} |", spread(ratio(series)));
         if let Some(failure) = &series.failure {
             let _ = writeln!(text, "| | {} |", failure.replace(['\n', '|'], " "));
         }
     }
     Some(text)
+}
+
+/// The median, and how far the rounds lie apart.
+fn spread(ratio: Option<[f64; 3]>) -> String {
+    match ratio {
+        None => "–".to_owned(),
+        Some([least, median, greatest]) if least == greatest => format!("{median:.2}"),
+        Some([least, median, greatest]) => format!("{median:.2} ({least:.2} to {greatest:.2})"),
+    }
 }
 
 /// With commas between the thousands.
@@ -82,29 +94,48 @@ fn number(value: Option<f64>, digits: usize) -> String {
     if fraction.is_empty() { grouped } else { format!("{grouped}.{fraction}") }
 }
 
-/// What has changed from an earlier run to this one.
-#[must_use]
-pub fn comparison(before: &Results, now: &Results) -> String {
-    let mut text = format!(
-        "Before: `{}` of {}.\n\n| workload | server | measure | before | now | now to before |\n|---|---|---|---:|---:|---:|\n",
-        before.command, before.machine.date
-    );
-    for series in &now.series {
-        let earlier = before.of(&series.workload).find(|earlier| earlier.peer == series.peer);
+/// What has changed from an earlier run to this one: the ratios to the reference of each run, since absolute numbers of
+/// different runs tell little.
+///
+/// # Errors
+/// When the runs have nothing in common.
+pub fn comparison(before: &Results, now: &Results) -> Result<String, Error> {
+    let mut rows = String::new();
+    for series in now.series.iter().filter(|series| series.peer != REFERENCE) {
+        let workload = &series.workload;
+        let earlier = before.of(workload).find(|earlier| earlier.peer == series.peer);
         let (Some(earlier), Some(measure)) = (earlier, chief(&[series])) else { continue };
-        let (Some(old), Some(new)) = (earlier.median(measure), series.median(measure)) else { continue };
+        let (Some(reference), Some(earlier_reference)) =
+            (now.reference(workload), before.reference(workload))
+        else {
+            continue;
+        };
+        let ratios = (earlier.ratio(earlier_reference, measure), series.ratio(reference, measure));
+        let (Some(old), Some(new)) = ratios else { continue };
         let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {:.3} |",
-            series.workload,
+            rows,
+            "| {workload} | {} | {} | {} | {} | {:.3} |",
             series.peer,
             measure.title(),
-            number(Some(old), measure.digits()),
-            number(Some(new), measure.digits()),
-            new / old
+            spread(Some(old)),
+            spread(Some(new)),
+            new[1] / old[1]
         );
     }
-    text
+    if rows.is_empty() {
+        return Err(
+            format!("the two runs have no server in common that was measured beside {REFERENCE}").into()
+        );
+    }
+    let mut text = format!("Before: `{}` of {}.", before.command, before.machine.date);
+    if before.machine.processor != now.machine.processor || before.machine.kernel != now.machine.kernel {
+        text.push_str(" It was another machine.");
+    }
+    let _ = write!(
+        text,
+        "\n\n| workload | server | measure, to {REFERENCE} | before | now | now to before |\n|---|---|---|---:|---:|---:|\n{rows}"
+    );
+    Ok(text)
 }
 
 #[cfg(test)]

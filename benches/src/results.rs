@@ -41,12 +41,15 @@ impl Series {
         median(self.samples.iter().filter_map(|sample| sample.get(&measure).copied()).collect())
     }
 
-    /// The median of the ratios to another series, round by round.
+    /// The ratios to another series, round by round: the least, their median, the greatest.
     #[must_use]
-    pub fn ratio(&self, to: &Self, measure: Measure) -> Option<f64> {
+    pub fn ratio(&self, to: &Self, measure: Measure) -> Option<[f64; 3]> {
         let pairs = self.samples.iter().zip(&to.samples);
         let ratios = pairs.filter_map(|(sample, other)| Some(sample.get(&measure)? / other.get(&measure)?));
-        median(ratios.collect())
+        let ratios: Vec<f64> = ratios.collect();
+        let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+        let greatest = ratios.iter().copied().fold(0.0, f64::max);
+        Some([least, median(ratios)?, greatest])
     }
 }
 

@@ -18,7 +18,10 @@ use crate::workload::Workload;
 /// How long a server may take until it accepts; under callgrind it starts slowly.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What is put before a server's command line.
+/// What is put before every server's command line, so that none outlives whoever measures.
+pub const BOUND: &[&str] = &["setpriv", "--pdeathsig", "KILL"];
+
+/// What is put before the command line of a server that has a core of its own.
 pub const PINNED: &[&str] = &["taskset", "-c", "0"];
 
 /// Where the programs lie and where the run may write.
@@ -75,7 +78,7 @@ impl Folders {
 pub struct RunningServer {
     child: Child,
     address: SocketAddr,
-    errors: PathBuf,
+    log: PathBuf,
 }
 
 impl RunningServer {
@@ -85,6 +88,7 @@ impl RunningServer {
     /// When it cannot be started or does not accept in time.
     pub fn of(peer: &Peer, workload: &Workload, folders: &Folders, prefix: &[&str]) -> Result<Self, Error> {
         let address = free_address()?;
+        let prefix = &[BOUND, prefix].concat()[..];
         let mut command = match peer.program {
             Program::Peer(file, arguments) => {
                 let mut command = with_prefix(prefix, folders.peers.join(file));
@@ -116,7 +120,7 @@ impl RunningServer {
             .env_remove("CARGO_MANIFEST_DIR")
             .spawn()
             .map_err(|error| format!("cannot start {:?}: {error}", command.get_program()))?;
-        let mut server = Self { child, address, errors: log.to_owned() };
+        let mut server = Self { child, address, log: log.to_owned() };
         let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(address).is_err() {
             if let Some(status) = server.child.try_wait()? {
@@ -183,8 +187,15 @@ impl RunningServer {
         Ok(self.said())
     }
 
+    /// The last of what it has printed.
+    #[must_use]
+    pub fn tail(&self) -> String {
+        let said = self.said();
+        said.lines().rev().take(3).collect::<Vec<_>>().join(" | ")
+    }
+
     fn said(&self) -> String {
-        fs::read_to_string(&self.errors).unwrap_or_default()
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     fn end(&mut self) -> Result<(), Error> {

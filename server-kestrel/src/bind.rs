@@ -128,6 +128,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Before the first connection can be queued: each has it from here.
+    let _ = socket.set_tcp_nodelay(true);
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -217,6 +217,8 @@ pub(crate) struct Activity {
     is_write_blocked: AtomicU8,
     is_read_blocked: AtomicBool,
     is_holding: AtomicBool,
+    holds_nothing: AtomicBool,
+    holds_whole: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
 }
@@ -274,6 +276,25 @@ impl Activity {
         self.is_holding.store(is_holding, Ordering::Relaxed);
     }
 
+    /// The client asks for an upgrade. hyper remembers that, accepted or not, and ends the connection without a flush,
+    /// so that from now on nothing may wait in the I/O wrapper.
+    pub(crate) fn hold_nothing(&self) {
+        self.holds_nothing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the I/O wrapper takes all of the answer to the request under way.
+    pub(crate) fn hold_whole(&self, whole: bool) {
+        self.holds_whole.store(whole, Ordering::Relaxed);
+    }
+
+    pub(crate) fn holds_whole(&self) -> bool {
+        self.holds_whole.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn may_hold(&self) -> bool {
+        !self.holds_nothing.load(Ordering::Relaxed)
+    }
+
     /// Whether answers wait, and not for the peer.
     pub(crate) fn is_holding(&self) -> bool {
         self.is_holding.load(Ordering::Relaxed)
@@ -281,6 +302,7 @@ impl Activity {
 
     /// A request begins; returns its ordinal on the connection, from 1.
     pub(crate) fn request_begins(&self) -> u32 {
+        self.hold_whole(false);
         self.active.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Busy);
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
@@ -322,6 +344,7 @@ impl Activity {
         self.phase() == Phase::Idle
             && self.is_read_blocked.load(Ordering::Relaxed)
             && !self.is_write_blocked()
+            && !self.is_holding()
             && !self.is_body_unread.load(Ordering::Relaxed)
     }
 

@@ -37,24 +37,40 @@ const MAX_SPAWNING: u32 = 1024;
 #[derive(Clone)]
 pub(crate) struct StreamExecutor(Arc<Begun>);
 
-/// The streams that have begun since the engine was polled last.
+/// The streams that have begun while the engine is polled.
 struct Begun {
-    streams: Mutex<VecDeque<Stream>>,
+    queue: Mutex<Queue>,
     context: Arc<ConnectionContext>,
 }
 
+#[derive(Default)]
+struct Queue {
+    streams: VecDeque<Stream>,
+    /// Whether the engine is being polled and will look here again. What begins at another time (the writing side of
+    /// an extended CONNECT, which the task of its stream begins) would wait here until the peer sends something.
+    is_open: bool,
+}
+
 impl StreamExecutor {
-    fn streams(&self) -> MutexGuard<'_, VecDeque<Stream>> {
-        self.0.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next(&self) -> Option<Stream> {
-        self.streams().pop_front()
+        self.queue().streams.pop_front()
     }
 
-    /// Polls the next few streams; returns whether there were any.
-    fn poll_some(&self) -> bool {
-        for begun in 0..FEW {
+    /// The next stream; without one the queue is closed.
+    fn next_or_close(&self) -> Option<Stream> {
+        let mut queue = self.queue();
+        let next = queue.streams.pop_front();
+        queue.is_open = next.is_some();
+        next
+    }
+
+    /// Polls so many of the next streams; returns whether there were any.
+    fn poll_some(&self, count: usize) -> bool {
+        for begun in 0..count {
             let Some(stream) = self.next() else { return begun > 0 };
             if let Some(waiting) = poll_once(stream) {
                 self.spawn(waiting);
@@ -79,7 +95,15 @@ impl StreamExecutor {
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for StreamExecutor {
     fn execute(&self, future: F) {
-        self.streams().push_back(Box::pin(future));
+        let stream: Stream = Box::pin(future);
+        {
+            let mut queue = self.queue();
+            if queue.is_open {
+                queue.streams.push_back(stream);
+                return;
+            }
+        }
+        self.spawn(stream);
     }
 }
 
@@ -119,7 +143,7 @@ impl Http2 {
         context: &Arc<ConnectionContext>,
     ) -> Self {
         let streams =
-            StreamExecutor(Arc::new(Begun { streams: Mutex::default(), context: Arc::clone(context) }));
+            StreamExecutor(Arc::new(Begun { queue: Mutex::default(), context: Arc::clone(context) }));
         let service = RequestService::new(options.app.clone(), Arc::clone(context));
         let connection =
             builder(streams.clone(), &options.limits).serve_connection(TokioIo::new(io), service);
@@ -128,21 +152,26 @@ impl Http2 {
 
     fn begin_streams(self: Pin<&mut Self>) {
         let this = self.project();
-        if this.streams.streams().is_empty() {
-            return;
-        }
+        let Some(first) = this.streams.next_or_close() else { return };
         if *this.spawning > 0 {
             *this.spawning -= 1;
+            this.streams.spawn(first);
         } else {
-            let mut is_slow = false;
             let end = Instant::now() + SLICE;
-            while !is_slow && this.streams.poll_some() {
+            if let Some(waiting) = poll_once(first) {
+                this.streams.spawn(waiting);
+            }
+            // The first one tells already whether handlers block.
+            let mut is_slow = Instant::now() > end;
+            while !is_slow && this.streams.poll_some(FEW) {
                 is_slow = Instant::now() > end;
             }
-            *this.penalty = if is_slow { (*this.penalty * 2).clamp(1, MAX_SPAWNING) } else { 0 };
+            // A fast turn forgives slowly, so that slow and fast ones in turns are not always taken for fast ones.
+            *this.penalty =
+                if is_slow { (*this.penalty * 2).clamp(1, MAX_SPAWNING) } else { *this.penalty / 2 };
             *this.spawning = *this.penalty;
         }
-        while let Some(stream) = this.streams.next() {
+        while let Some(stream) = this.streams.next_or_close() {
             this.streams.spawn(stream);
         }
     }
@@ -162,6 +191,7 @@ impl Future for Http2 {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.streams.queue().is_open = true;
         let polled = self.as_mut().project().connection.poll(cx);
         self.begin_streams();
         polled

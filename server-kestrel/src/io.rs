@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use server_abstractions::{Io, LifetimeGuard};
@@ -219,12 +219,15 @@ impl ConnectionIo {
 
     /// Keeps a complete answer that shall wait for the next ones.
     fn hold(&mut self, bufs: &[IoSlice<'_>]) -> bool {
-        if !self.is_http1 || self.activity.phase() != Phase::Idle {
+        if !self.is_http1 {
             return false;
         }
-        if !self.held.takes(bufs.iter().map(|buf| buf.len()).sum()) {
+        let is_complete = self.activity.phase() == Phase::Idle && self.activity.may_hold();
+        let is_taken = is_complete && self.held.takes(bufs.iter().map(|buf| buf.len()).sum());
+        if !is_taken && !self.activity.holds_whole() {
             return false;
         }
+        self.held.answers = self.held.answers.max(1);
         bufs.iter().for_each(|buf| self.held.bytes.extend_from_slice(buf));
         self.held.is_flush_due = true;
         self.activity.hold(true);
@@ -279,6 +282,16 @@ impl ConnectionIo {
                 self.activity.sent(None);
                 self.wait(cx, Direction::Write)
             }
+        }
+    }
+}
+
+impl Drop for ConnectionIo {
+    /// Answers that wait belong to requests that have been served. If the connection ends for the sake of a later one,
+    /// they still go out as far as they can at once.
+    fn drop(&mut self) {
+        if !self.held.bytes.is_empty() {
+            let _ = self.send_held(&mut Context::from_waker(Waker::noop()));
         }
     }
 }

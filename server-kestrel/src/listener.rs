@@ -63,7 +63,8 @@ pub(crate) struct TcpSocketListener {
     address: Address,
     /// The local address of every connection, unless the socket is bound to all addresses.
     local: Option<SocketAddr>,
-    /// Whether accepted sockets have `TCP_NODELAY` from the listening one, as Linux gives it to them.
+    /// Whether accepted sockets have `TCP_NODELAY` from the listening one, as Linux gives it to them; those that were
+    /// queued before it was set on an inherited socket have not.
     is_nodelay: bool,
 }
 
@@ -71,7 +72,7 @@ impl TcpSocketListener {
     /// Must be called within a runtime.
     pub(crate) fn new(listener: std::net::TcpListener, address: Address) -> io::Result<Self> {
         let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
-        let is_set = socket2::SockRef::from(&listener).set_tcp_nodelay(true).is_ok();
+        let is_set = socket2::SockRef::from(&listener).tcp_nodelay().unwrap_or(false);
         let is_nodelay = is_set && cfg!(target_os = "linux");
         Ok(Self { listener: TcpListener::from_std(listener)?, address, local, is_nodelay })
     }
@@ -235,6 +236,7 @@ mod tests {
     async fn an_accepted_socket_does_not_delay_small_segments() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
         socket.set_nonblocking(true).expect("a socket that does not block");
+        socket2::SockRef::from(&socket).set_tcp_nodelay(true).expect("an option");
         let address = socket.local_addr().expect("an address");
         let listener = TcpSocketListener::new(socket, "http://127.0.0.1:0".parse().expect("an address"))
             .expect("a listener");

@@ -75,12 +75,12 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
     type Future = Respond;
 
     fn call(&self, mut request: Request<Incoming>) -> Respond {
-        if request.extensions().get::<OnUpgrade>().is_some()
-            && self.context.is_http1
-            && !validation::asks_for_upgrade(&request)
-        {
-            // So that nobody else takes it either.
-            request.extensions_mut().remove::<OnUpgrade>();
+        if self.context.is_http1 && request.extensions().get::<OnUpgrade>().is_some() {
+            self.context.activity.hold_nothing();
+            if !validation::asks_for_upgrade(&request) {
+                // So that nobody else takes it either.
+                request.extensions_mut().remove::<OnUpgrade>();
+            }
         }
         let state = self.state(&request);
         if self.context.is_http1 {
@@ -216,6 +216,11 @@ impl RequestState {
 
     pub(crate) fn fail_body(&self, status: StatusCode) {
         self.body_failure.store(status.as_u16(), Ordering::Relaxed);
+    }
+
+    /// Whether the app has not read the body to its end.
+    pub(crate) fn is_body_unread(&self) -> bool {
+        !self.is_body_ended.load(Ordering::Relaxed)
     }
 
     /// The status that a broken body asks for.

@@ -106,10 +106,22 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) {
         }
     } else if is_upgrade {
         context.activity.upgraded();
-    } else if context.accepted.is_closing() || state.body_failure().is_some() {
+    } else if context.accepted.is_closing()
+        || state.body_failure().is_some()
+        || state.is_body_unread() && !hold_whole(response, state)
+    {
         // A close of ours the driver tells hyper, but it may come to it only after this head.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+}
+
+/// Lets the I/O wrapper take the whole answer at once if it is short, as it must where a body was not read: hyper reads
+/// what is left of the body while the answer still waits to be written, and would write what it then says to the next
+/// request (400 or 100) in front of an answer that it still has. After a long answer the connection ends instead.
+fn hold_whole(response: &Response<Body>, state: &RequestState) -> bool {
+    let is_short = response.body().size_hint().upper().is_some_and(|size| size <= PIECE as u64);
+    state.context.activity.hold_whole(is_short);
+    is_short
 }
 
 /// Puts right what cannot be sent; returns whether the response accepts an upgrade.

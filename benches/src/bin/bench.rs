@@ -20,15 +20,18 @@ Measures the server beside others, in turns, on this machine.
 Usage: ./bench [OPTIONS]
 
   --full             every peer and every workload (about 45 minutes), not the quick set (about 3)
-  --peer NAME        only this peer; may be given again
-  --workload NAME    only this workload; may be given again
+  --peer NAME        this peer in place of the set's; may be given again
+  --workload NAME    this workload in place of the set's; may be given again
   --rounds N         how often each peer has its turn [default: 5]
   --seconds N        how long a turn lasts [default: 2]
-  --compare FILE     shows what has changed since the results in FILE
-  --publish          writes the tables to BENCHMARKS.md and the plots to benches/plots
+  --compare FILE     shows what has changed since the results in FILE, such as benches/results.json
+  --results FILE     measures nothing and takes the results in FILE
+  --publish          writes the tables to BENCHMARKS.md and the plots to benches/plots; of whole runs only
   --list             prints the names of peers and workloads
+  --check-tools      tells what must be installed, and does nothing else
 
-The tables, plots and results.json go to target/bench.";
+The tables, plots and results.json go to target/bench; those of the run before stay as results.previous.json.
+Needs two processor cores.";
 
 #[derive(Default)]
 struct Options {
@@ -38,6 +41,7 @@ struct Options {
     rounds: Option<usize>,
     seconds: Option<u32>,
     compare: Option<PathBuf>,
+    results: Option<PathBuf>,
     is_publishing: bool,
 }
 
@@ -65,6 +69,11 @@ fn options() -> Result<Option<Options>, Error> {
             Long("rounds") => options.rounds = Some(parser.value()?.parse()?),
             Long("seconds") => options.seconds = Some(parser.value()?.parse()?),
             Long("compare") => options.compare = Some(parser.value()?.into()),
+            Long("results") => options.results = Some(parser.value()?.into()),
+            Long("check-tools") => {
+                check_tools()?;
+                return Ok(None);
+            }
             Long("publish") => options.is_publishing = true,
             Long("list") => {
                 PEERS.iter().for_each(|peer| say(format_args!("peer      {}", peer.name)));
@@ -92,19 +101,57 @@ fn known<T>(name: &str, find: fn(&str) -> Option<T>, what: &str) -> Result<Strin
         .ok_or_else(|| format!("no {what} is called {name:?}; see --list").into())
 }
 
+fn check_tools() -> Result<(), Error> {
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("missing tools; on Debian: apt-get install -y {}", missing.join(" ")).into())
+}
+
 /// Whether every peer could be measured.
 fn run() -> Result<bool, Error> {
     let Some(options) = options()? else { return Ok(true) };
     let before = options.compare.as_deref().map(Results::load).transpose()?;
-    let missing = missing();
-    if !missing.is_empty() {
-        return Err(format!("missing tools; on Debian: apt-get install -y {}", missing.join(" ")).into());
-    }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no repository")?;
-    let programs = std::env::current_exe()?.parent().ok_or("no folder of programs")?.to_owned();
+    let results = match &options.results {
+        Some(file) => Results::load(file)?,
+        None => measured(&options, root)?,
+    };
+    let tables = report::tables(&results);
+    say(&tables);
+    if let Some(before) = before {
+        say(report::comparison(&before, &results)?);
+    }
+    let failures: Vec<&Series> = results.series.iter().filter(|series| series.failure.is_some()).collect();
+    for series in &failures {
+        let reason = series.failure.as_deref().unwrap_or_default();
+        say(format_args!("{} failed at {}: {reason}", series.peer, series.workload));
+    }
+    if options.is_publishing {
+        if !failures.is_empty() || !is_complete(&results) {
+            return Err("not published: only a whole run without a failure is".into());
+        }
+        publish(&results, &tables, root)?;
+    }
+    Ok(failures.is_empty())
+}
+
+/// Whether every workload was measured.
+fn is_complete(results: &Results) -> bool {
+    WORKLOADS.iter().all(|workload| results.of(workload.name).next().is_some())
+}
+
+/// Measures, and keeps what was found.
+fn measured(options: &Options, root: &Path) -> Result<Results, Error> {
+    check_tools()?;
+    benches::raise_open_files()?;
+    if std::thread::available_parallelism()?.get() < 2 {
+        return Err("two processor cores are needed, one for the server and one for the load".into());
+    }
     let folders = Folders {
-        peers: std::env::var_os("BENCH_PEERS").map_or_else(|| programs.clone(), PathBuf::from),
-        programs,
+        programs: std::env::current_exe()?.parent().ok_or("no folder of programs")?.to_owned(),
+        peers: root.join("target/peers/release"),
         configurations: root.join("benches/peers"),
         work: root.join("target/bench"),
     };
@@ -113,30 +160,25 @@ fn run() -> Result<bool, Error> {
     }
     folders.prepare()?;
     fs::write(folders.work.join("wrk.lua"), include_str!("../wrk.lua"))?;
-
-    let series = measure_all(&options, &folders);
-    let command =
-        std::iter::once("./bench".to_owned()).chain(std::env::args().skip(1)).collect::<Vec<_>>().join(" ");
+    let series = measure_all(options, &folders);
+    if series.is_empty() {
+        return Err("none of the chosen peers can do what the chosen workloads ask".into());
+    }
+    let arguments = std::env::args()
+        .skip(1)
+        .map(|argument| if argument.contains([' ', ':']) { format!("'{argument}'") } else { argument });
+    let command = std::iter::once("./bench".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ");
     let machine = Machine::this(&folders.configurations.join("Cargo.lock"));
     let results = Results { command, machine, series };
-    results.save(&folders.work.join("results.json"))?;
+    let path = folders.work.join("results.json");
+    if path.exists() {
+        fs::rename(&path, folders.work.join("results.previous.json"))?;
+    }
+    results.save(&path)?;
+    plot::draw(&results, &folders.work.join("plots"))?;
     let tables = report::tables(&results);
-    say(&tables);
-    if let Some(before) = before {
-        say(report::comparison(&before, &results));
-    }
-    if options.is_publishing {
-        publish(&results, &tables, root)?;
-    } else {
-        plot::draw(&results, &folders.work.join("plots"))?;
-        fs::write(folders.work.join("BENCHMARKS.md"), format!("{}\n{tables}", report::origin(&results)))?;
-    }
-    let failures: Vec<&Series> = results.series.iter().filter(|series| series.failure.is_some()).collect();
-    for series in &failures {
-        let reason = series.failure.as_deref().unwrap_or_default();
-        say(format_args!("{} failed at {}: {reason}", series.peer, series.workload));
-    }
-    Ok(failures.is_empty())
+    fs::write(folders.work.join("BENCHMARKS.md"), format!("{}\n{tables}", report::origin(&results)))?;
+    Ok(results)
 }
 
 fn measure_all(options: &Options, folders: &Folders) -> Vec<Series> {
@@ -156,8 +198,11 @@ fn measure_all(options: &Options, folders: &Folders) -> Vec<Series> {
     let mut all = Vec::new();
     for (workload, peers) in turns {
         let mut series: Vec<Series> = peers.iter().map(|peer| empty(workload, peer)).collect();
-        for _ in 0..workload.rounds(rounds) {
-            for (peer, series) in peers.iter().zip(&mut series) {
+        for round in 0..workload.rounds(rounds) {
+            // Each round begins with another peer, so that none always follows the same one from afar.
+            for turn in 0..peers.len() {
+                let turn = (turn + round) % peers.len();
+                let (peer, series) = (peers[turn], &mut series[turn]);
                 progress.set_message(format!("{} {}", workload.name, peer.name));
                 match measure(peer, workload, folders, options.seconds.unwrap_or(2)) {
                     Ok(sample) => series.samples.push(sample),

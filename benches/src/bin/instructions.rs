@@ -55,7 +55,11 @@ struct Program {
     arguments: &'static [&'static str],
 }
 
-fn main() -> Result<ExitCode, Error> {
+fn main() -> ExitCode {
+    benches::exit_code(run())
+}
+
+fn run() -> Result<(), Error> {
     let is_checking = match std::env::args().nth(1).as_deref() {
         None => false,
         Some("--check") => true,
@@ -81,7 +85,7 @@ fn main() -> Result<ExitCode, Error> {
             format!("more than 3 % above the baseline in {BASELINES}: {}", too_high.join("; ")).into()
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn count(folder: &Path, program: &Program, batch: u64) -> Result<f64, Error> {

@@ -27,7 +27,11 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How many do handshakes at the same time.
 const HANDSHAKERS: usize = 8;
 
-fn main() -> Result<(), Error> {
+fn main() -> std::process::ExitCode {
+    benches::exit_code(run())
+}
+
+fn run() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
@@ -141,10 +145,12 @@ fn ask(stream: &mut (impl Read + Write)) -> Result<(), Error> {
 fn websocket(connections: u32, address: SocketAddr, time: Duration) -> Result<(), Error> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let began = Instant::now();
-        let tasks: Vec<_> = (0..connections).map(|_| tokio::spawn(echo(address, began + time))).collect();
+        let echoes =
+            |_| tokio::spawn(tokio::time::timeout_at(began + time + TIMEOUT, echo(address, began + time)));
+        let tasks: Vec<_> = (0..connections).map(echoes).collect();
         let mut all = Latencies::new()?;
         for task in tasks {
-            all.0.add(task.await??.0)?;
+            all.0.add(task.await???.0)?;
         }
         all.report(began, 0)
     })
@@ -171,7 +177,7 @@ async fn echo(address: SocketAddr, end: Instant) -> Result<Latencies, Error> {
 
 /// Opens no more than 1,000 connections in a second, asks once on each, and holds them until its input ends.
 fn idle(is_tls: bool, connections: usize, address: SocketAddr) -> Result<(), Error> {
-    raise_open_files()?;
+    benches::raise_open_files()?;
     let config = Arc::new(client_config(false)?);
     let began = Instant::now();
     let mut held: Vec<Box<dyn Held>> = Vec::with_capacity(connections);
@@ -190,12 +196,6 @@ fn idle(is_tls: bool, connections: usize, address: SocketAddr) -> Result<(), Err
 
 trait Held: Read + Write {}
 impl<T: Read + Write> Held for T {}
-
-fn raise_open_files() -> io::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
-}
 
 fn client_config(is_resumed: bool) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

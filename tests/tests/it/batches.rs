@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use server_abstractions::{Body, Connection, IntoService, Io, Next, from_fn};
+use server_abstractions::{
+    Body, Connection, HttpRequestLifetimeFeature, IntoService, Io, Next, RequestFeatures, from_fn,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
@@ -203,6 +205,66 @@ async fn an_upgrade_follows_the_answers_before() {
     }
     assert_eq!(client.response().await.status, 101);
     assert_eq!(client.take(5).await, "EARLY");
+}
+
+#[tokio::test]
+async fn answers_leave_whatever_a_later_request_does() {
+    let server = Memory::start(|request: Request<Body>| async move {
+        if request.uri().path() == "/abort" {
+            request.features().get::<dyn HttpRequestLifetimeFeature>().unwrap().abort();
+        }
+        hello(request).await
+    })
+    .await;
+    // An upgrade that the answer does not accept, and a request that ends the connection.
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n";
+    let close = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let abort = "GET /abort HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (requests, answers) in [
+        (format!("{upgrade}{GET}{close}"), 3),
+        (format!("{GET}{upgrade}{GET}{close}"), 4),
+        (format!("{GET}{GET}{GET}{abort}"), 3),
+    ] {
+        let mut client = server.client().await;
+        client.send(&requests).await;
+        let rest = client.rest().await;
+        assert_eq!(String::from_utf8_lossy(&rest).matches("HTTP/1.1 200").count(), answers, "{requests}");
+    }
+}
+
+/// Nearly all that the way to the client takes, or so many bytes once it is told to go.
+async fn large_then(length: usize, go: &Notify, request: &Request<Body>) -> Response<Body> {
+    let is_first = request.uri().path() == "/large";
+    if !is_first {
+        go.notified().await;
+    }
+    Response::new(Body::from("x".repeat(if is_first { UNDER_WAY - 1000 } else { length })))
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_body_is_not_answered_in_front_of_the_answer_before() {
+    for length in [10_000, 300_000] {
+        let answer = Arc::new(Notify::new());
+        let go = Arc::clone(&answer);
+        let app = move |request: Request<Body>| {
+            let go = Arc::clone(&go);
+            async move { large_then(length, &go, &request).await }
+        };
+        let server = Memory::start(app).await;
+        let mut client = server.client().await;
+        // The way to the client is nearly full already.
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").await;
+        settle().await;
+        client.send("llo\x01garbage\r\n\r\n").await;
+        answer.notify_one();
+        settle().await;
+        assert_eq!(client.response().await.body.len(), UNDER_WAY - 1000);
+        let response = client.response().await;
+        assert_eq!((response.status, response.body.len()), (200, length));
+        let rest = client.rest().await;
+        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 400"), "{}", rest.escape_ascii());
+    }
 }
 
 /// The bytes that wait in memory between the two ends.

@@ -1,6 +1,7 @@
 //! HTTP/2: streams side by side, framing, resets, extended CONNECT, flow control.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -11,6 +12,7 @@ use server_abstractions::{
     Body, HttpExtendedConnectFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature,
     HttpResetFeature, HttpResponseTrailersFeature, RequestFeatures, TooLate, UpgradeError,
 };
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Barrier, mpsc};
 
@@ -327,6 +329,32 @@ async fn an_extended_connect_becomes_a_stream_of_bytes() {
     assert_eq!(soon(down.data()).await.unwrap().unwrap(), "HELLO");
     up.send_data(Bytes::from("again"), true).unwrap();
     assert_eq!(soon(read_to_end(&mut down)).await.unwrap(), "AGAIN");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_server_may_speak_first_on_an_extended_connect() {
+    let server = Memory::start(|request: Request<Body>| async move {
+        let stream = request.features().get::<dyn HttpExtendedConnectFeature>().unwrap().accept().unwrap();
+        tokio::spawn(async move {
+            let mut stream = stream.await.unwrap();
+            stream.write_all(b"first").await.unwrap();
+            stream.flush().await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        // So that another task than the connection's accepts it.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        Response::new(Body::empty())
+    })
+    .await;
+    for _ in 0..100 {
+        let client = server.http2().await;
+        client.settled().await;
+        let (response, _up) = client.send(extended_connect(), false).await;
+        let mut down = soon(response).await.unwrap().into_body();
+        // A look of the server once a second would come too late.
+        let first = tokio::time::timeout(Duration::from_millis(700), down.data()).await;
+        assert_eq!(first.expect("the server's bytes").unwrap().unwrap(), "first");
+    }
 }
 
 #[tokio::test]
