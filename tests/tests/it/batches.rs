@@ -233,8 +233,8 @@ async fn answers_leave_whatever_a_later_request_does() {
 }
 
 /// Nearly all that the way to the client takes, or so many bytes once it is told to go.
-async fn large_then(length: usize, go: &Notify, request: &Request<Body>) -> Response<Body> {
-    let is_first = request.uri().path() == "/large";
+async fn large_then(length: usize, go: &Notify, path: &str) -> Response<Body> {
+    let is_first = path == "/large";
     if !is_first {
         go.notified().await;
     }
@@ -248,7 +248,7 @@ async fn what_is_left_of_a_body_is_not_answered_in_front_of_the_answer_before() 
         let go = Arc::clone(&answer);
         let app = move |request: Request<Body>| {
             let go = Arc::clone(&go);
-            async move { large_then(length, &go, &request).await }
+            async move { large_then(length, &go, request.uri().path()).await }
         };
         let server = Memory::start(app).await;
         let mut client = server.client().await;
