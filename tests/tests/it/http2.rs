@@ -1,18 +1,17 @@
-//! HTTP/2: streams side by side, framing, resets, extended CONNECT, flow control.
+//! HTTP/2: streams side by side, framing, resets, flow control.
+
+mod extended_connect;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use h2::ext::Protocol;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError};
 use server_abstractions::{
-    Body, HttpExtendedConnectFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature,
-    HttpResetFeature, HttpResponseTrailersFeature, RequestFeatures, TooLate, UpgradeError,
+    Body, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
+    HttpResponseTrailersFeature, RequestFeatures, TooLate,
 };
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Barrier, mpsc};
 
@@ -20,7 +19,6 @@ use crate::support::{
     END, GOAWAY, HEADERS, Http2, Memory, PREFACE, RST_STREAM, SETTINGS, channel, collect, count, data, echo,
     frame, frames, header_block, hello, read_to_end, soon, start_on_tcp, status, trailers,
 };
-use crate::upgrade::shout;
 
 #[tokio::test]
 async fn a_request_is_answered_over_a_real_socket() {
@@ -301,69 +299,6 @@ async fn a_client_that_resets_a_stream_drops_the_handler_and_fires_its_token() {
     // The sender went with the handler.
     assert!(soon(dropped).await.is_err());
     assert!(soon(client.requests.ready()).await.is_ok(), "the connection goes on");
-}
-
-fn extended_connect() -> Request<()> {
-    let mut request = Request::builder().method(Method::CONNECT).uri("http://a/chat").body(()).unwrap();
-    request.extensions_mut().insert(Protocol::from_static("websocket"));
-    request
-}
-
-#[tokio::test]
-async fn an_extended_connect_becomes_a_stream_of_bytes() {
-    let server = Memory::start(|request: Request<Body>| async move {
-        let feature = request.features().get::<dyn HttpExtendedConnectFeature>().unwrap();
-        assert!(feature.is_extended_connect());
-        assert_eq!((feature.protocol(), request.uri().path()), (Some("websocket"), "/chat"));
-        let stream = feature.accept().unwrap();
-        assert_eq!(feature.accept().err(), Some(UpgradeError::AlreadyTaken));
-        tokio::spawn(async move { shout(stream.await.unwrap()).await });
-        Response::new(Body::empty())
-    })
-    .await;
-    let client = server.http2().await;
-    client.settled().await;
-    let (response, mut up) = client.send(extended_connect(), false).await;
-    let mut down = soon(response).await.unwrap().into_body();
-    up.send_data(Bytes::from("hello"), false).unwrap();
-    assert_eq!(soon(down.data()).await.unwrap().unwrap(), "HELLO");
-    up.send_data(Bytes::from("again"), true).unwrap();
-    assert_eq!(soon(read_to_end(&mut down)).await.unwrap(), "AGAIN");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_server_may_speak_first_on_an_extended_connect() {
-    let server = Memory::start(|request: Request<Body>| async move {
-        let stream = request.features().get::<dyn HttpExtendedConnectFeature>().unwrap().accept().unwrap();
-        tokio::spawn(async move {
-            let mut stream = stream.await.unwrap();
-            stream.write_all(b"first").await.unwrap();
-            stream.flush().await.unwrap();
-            std::future::pending::<()>().await;
-        });
-        // So that another task than the connection's accepts it.
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        Response::new(Body::empty())
-    })
-    .await;
-    for _ in 0..100 {
-        let client = server.http2().await;
-        client.settled().await;
-        let (response, _up) = client.send(extended_connect(), false).await;
-        let mut down = soon(response).await.unwrap().into_body();
-        // A look of the server once a second would come too late.
-        let first = tokio::time::timeout(Duration::from_millis(700), down.data()).await;
-        assert_eq!(first.expect("the server's bytes").unwrap().unwrap(), "first");
-    }
-}
-
-#[tokio::test]
-async fn an_extended_connect_can_be_refused() {
-    let server = Memory::start(|_: Request<Body>| async { status(403) }).await;
-    let client = server.http2().await;
-    client.settled().await;
-    let (response, _up) = client.send(extended_connect(), false).await;
-    assert_eq!(soon(response).await.unwrap().status(), 403);
 }
 
 #[tokio::test]
