@@ -1,11 +1,14 @@
 //! The `Kestrel` section of the configuration.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
 
+use self::limits::LimitsSection;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
 
@@ -16,6 +19,7 @@ struct KestrelSection {
     add_server_header: Option<bool>,
     allow_alternate_schemes: Option<bool>,
     certificates: CertificatesSection,
+    limits: LimitsSection,
     endpoints: BTreeMap<String, EndpointSection>,
 }
 
@@ -78,6 +82,7 @@ pub(crate) fn apply(
     if let Some(allow) = section.allow_alternate_schemes {
         options.allow_alternate_schemes = allow;
     }
+    section.limits.apply(&mut options.limits);
     if let Some(certificate) = section.certificates.default {
         options.https_defaults = Some(certificate.options(environment));
     }
@@ -101,6 +106,11 @@ pub(crate) fn apply(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use server_abstractions::MinDataRate;
+    use server_kestrel::{Http2Limits, Limits};
+
     use super::*;
 
     fn options(text: &str) -> Result<KestrelOptions, String> {
@@ -137,9 +147,46 @@ mod tests {
     }
 
     #[test]
+    fn limits_are_read_and_null_is_none() {
+        let limits = options(
+            r#"{ "Kestrel": { "Limits": {
+                "KeepAliveTimeout": "00:00:05", "MaxRequestLineSize": 100, "MaxRequestBodySize": null,
+                "MaxConcurrentConnections": 10, "MaxConnectionAge": "01:00:00",
+                "MinRequestBodyDataRate": { "BytesPerSecond": 10, "GracePeriod": 2 },
+                "MinResponseDataRate": null,
+                "Http2": { "MaxFrameSize": 20000, "KeepAlivePingDelay": 30 } } } }"#,
+        )
+        .unwrap()
+        .limits;
+        let rate =
+            MinDataRate { bytes_per_second: 10.try_into().unwrap(), grace_period: Duration::from_secs(2) };
+        let expected = Limits {
+            keep_alive_timeout: Duration::from_secs(5),
+            max_request_line_size: 100,
+            max_request_body_size: None,
+            max_concurrent_connections: Some(10),
+            max_connection_age: Some(Duration::from_secs(3600)),
+            min_request_body_data_rate: Some(rate),
+            min_response_data_rate: None,
+            http2: Http2Limits {
+                max_frame_size: 20_000,
+                keep_alive_ping_delay: Some(Duration::from_secs(30)),
+                ..Http2Limits::default()
+            },
+            ..Limits::default()
+        };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused_with_its_place() {
         for (text, names) in [
             (r#"{ "Kestrel": { "Endpionts": {} } }"#, "Kestrel:Endpionts"),
+            (r#"{ "Kestrel": { "Limits": { "MaxSize": 1 } } }"#, "Kestrel:Limits:MaxSize"),
+            (
+                r#"{ "Kestrel": { "Limits": { "MaxRequestBodySize": -1 } } }"#,
+                "Kestrel:Limits:MaxRequestBodySize",
+            ),
             (r#"{ "Kestrel": { "Endpoints": { "A": { "Url": "nope" } } } }"#, "Kestrel:Endpoints:A:Url"),
             (
                 r#"{ "Kestrel": { "Endpoints": { "A": { "Url": "http://a", "Protocols": "Http9" } } } }"#,

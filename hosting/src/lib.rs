@@ -83,7 +83,8 @@ pub use server_abstractions::{
 };
 #[cfg(feature = "kestrel")]
 pub use server_kestrel::{
-    self, Endpoint, HttpProtocols, HttpsOptions, KestrelOptions, Limits, ServerCertificate, Threads,
+    self, Endpoint, Http2Limits, HttpProtocols, HttpsOptions, KestrelOptions, Limits, ServerCertificate,
+    Threads,
 };
 pub use service::{BackgroundService, HostedService, background};
 #[cfg(feature = "kestrel")]

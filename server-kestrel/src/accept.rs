@@ -13,6 +13,7 @@ use server_abstractions::{
 use tokio::sync::watch;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::capacity::Capacity;
 use crate::connection::{Accepted, EndpointInfo};
 use crate::listener::ErasedListener;
 use crate::protocol::is_disconnect;
@@ -24,6 +25,8 @@ pub(crate) struct Serving {
     pub(crate) info: Arc<EndpointInfo>,
     /// The lifetime of the connections.
     pub(crate) lifetime: Lifetime,
+    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) max_connections: Option<u64>,
 }
 
 /// The first pause when the system has no resources for another connection; doubled up to [`MAX_PAUSE`].
@@ -105,7 +108,10 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
     let (service, connection, lifetime, guard) = {
         // The guard is taken while the borrow keeps a reload from completing this lifetime.
         let serving = serving.borrow();
-        let connection = Accepted::admit(connection, &serving.info, &serving.lifetime);
+        let Some(place) = serving.capacity.connection(serving.max_connections) else {
+            return refuse(&connection, &serving);
+        };
+        let connection = Accepted::admit(connection, place, &serving.info, &serving.lifetime);
         (serving.service.clone(), connection, serving.lifetime.clone(), serving.lifetime.guard())
     };
     tokio::spawn(async move {
@@ -121,6 +127,18 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
         }
         drop(guard);
     });
+}
+
+/// One connection too many: it is closed when it is dropped, without an answer.
+fn refuse(connection: &Connection, serving: &Serving) {
+    let addresses = connection.features.get::<dyn HttpConnectionFeature>();
+    tracing::warn!(
+        peer = ?addresses.and_then(|addresses| addresses.remote_address()),
+        endpoint = %serving.info.address,
+        limit = serving.max_connections,
+        reason = "max_concurrent_connections_exceeded",
+        "a connection was refused: there are as many as there may be"
+    );
 }
 
 pin_project! {

@@ -14,6 +14,9 @@ use server_abstractions::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity::Place;
+use crate::refusal::Refusal;
+
 /// What all connections of one endpoint have in common.
 pub(crate) struct EndpointInfo {
     pub(crate) name: Option<String>,
@@ -40,14 +43,24 @@ pub(crate) struct Accepted {
     endpoint: Arc<EndpointInfo>,
     transport: FeatureCollection,
     items: Mutex<Extensions>,
+    places: Mutex<Places>,
     pub(crate) lifetime: Lifetime,
     pub(crate) signals: Signals,
+}
+
+/// What the connection is counted as.
+#[derive(Default)]
+struct Places {
+    connection: Option<Place>,
+    address: Option<Place>,
+    upgraded: Option<Place>,
 }
 
 impl Accepted {
     /// Gives the connection its features; what the listener said about it lies behind them.
     pub(crate) fn admit(
         mut connection: Connection,
+        place: Place,
         endpoint: &Arc<EndpointInfo>,
         lifetime: &Lifetime,
     ) -> Connection {
@@ -61,11 +74,41 @@ impl Accepted {
             endpoint: Arc::clone(endpoint),
             transport,
             items: Mutex::default(),
+            places: Mutex::new(Places { connection: Some(place), ..Places::default() }),
             lifetime: lifetime.clone(),
             signals: Signals::default(),
         });
         connection.features = FeatureCollection::from_source(accepted);
         connection
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the place among the connections of the remote address.
+    pub(crate) fn keep_address(&self, place: Place) {
+        self.places().address = Some(place);
+    }
+
+    /// Takes a place among the upgraded connections; false if there is none.
+    pub(crate) fn reserve_upgrade(&self, limit: Option<u64>) -> bool {
+        let mut places = self.places();
+        if places.upgraded.is_none() {
+            places.upgraded = places.connection.as_ref().and_then(|place| place.upgraded(limit));
+        }
+        places.upgraded.is_some()
+    }
+
+    /// The upgrade that a place was reserved for has been accepted or not. An upgraded connection no longer counts
+    /// among the others.
+    pub(crate) fn settle_upgrade(&self, is_accepted: bool) {
+        let mut places = self.places();
+        if is_accepted {
+            places.connection = None;
+        } else {
+            places.upgraded = None;
+        }
     }
 
     /// Whether the request under way is the last one.
@@ -221,6 +264,13 @@ pub(crate) struct Activity {
     holds_whole: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
+    refusal: OnceLock<Refusal>,
+    /// Request bodies that somebody waits for.
+    waiting_bodies: AtomicU32,
+    /// Pieces of responses that the engine has and does not ask for more of (HTTP/2).
+    waiting_pieces: AtomicU32,
+    is_body_too_slow: AtomicBool,
+    body_reader: AtomicWaker,
 }
 
 impl Activity {
@@ -264,11 +314,84 @@ impl Activity {
         self.is_read_blocked.store(true, Ordering::Relaxed);
     }
 
+    /// The head that is coming in is refused; the engine does not get the rest of it.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        // The first reason is the one.
+        let _ = self.refusal.set(refusal);
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refusal.get().is_some()
+    }
+
+    /// What is to be answered to the head that is coming in, now that all before it has been answered and sent.
+    pub(crate) fn refusal_due(&self) -> Option<Refusal> {
+        let refusal = *self.refusal.get()?;
+        let is_answered = matches!(self.phase(), Phase::Idle | Phase::Head);
+        (is_answered && !self.is_write_blocked() && !self.is_holding()).then_some(refusal)
+    }
+
     /// Bytes have gone out, or nothing could.
     pub(crate) fn sent(&self, count: Option<usize>) {
         self.sent.fetch_add(count.unwrap_or(0) as u64, Ordering::Relaxed);
         self.is_read_blocked.store(false, Ordering::Relaxed);
-        self.is_write_blocked.store(u8::from(count.is_none()), Ordering::Relaxed);
+        let was_blocked = self.is_write_blocked.swap(u8::from(count.is_none()), Ordering::Relaxed);
+        if count.is_none() && was_blocked == 0 {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Somebody begins to wait for a request body.
+    pub(crate) fn body_wait_begins(&self) {
+        self.waiting_bodies.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn body_wait_ends(&self) {
+        self.waiting_bodies.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The engine has got a piece of a response over HTTP/2.
+    pub(crate) fn piece_begins(&self) {
+        self.waiting_pieces.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The engine asks for the next piece, or for no more.
+    pub(crate) fn piece_ends(&self) {
+        self.waiting_pieces.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for what the peer sends.
+    pub(crate) fn is_body_awaited(&self) -> bool {
+        self.waiting_bodies.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether something waits for the peer to take it, or its window.
+    pub(crate) fn is_response_waiting(&self) -> bool {
+        self.is_write_blocked() || self.waiting_pieces.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The peer sends its body too slowly (HTTP/1.1); whoever reads it learns that.
+    pub(crate) fn fail_body(&self) {
+        self.is_body_too_slow.store(true, Ordering::Relaxed);
+        self.body_reader.wake();
+    }
+
+    pub(crate) fn is_body_too_slow(&self) -> bool {
+        self.is_body_too_slow.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn register_body_reader(&self, waker: &std::task::Waker) {
+        self.body_reader.register(waker);
     }
 
     /// Answers wait in the I/O wrapper for the next ones (HTTP/1.1), or no longer.

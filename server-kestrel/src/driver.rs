@@ -1,5 +1,6 @@
 //! Drives one connection of an HTTP engine under its deadlines and the server's lifetime.
 
+use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -35,6 +36,12 @@ pub(crate) trait Engine: Future<Output = hyper::Result<()>> {
     /// Finishes what is under way and takes nothing new.
     fn graceful_shutdown(self: Pin<&mut Self>);
 
+    /// Answers the head that is coming in, without the app, and ends the connection; must be polled again. False if
+    /// there is nothing that could be answered, or it is being refused already.
+    fn refuse(self: Pin<&mut Self>, _: Refusal) -> bool {
+        false
+    }
+
     /// Gives back the memory that only requests need. Called between two requests only; must be polled again.
     fn rest(self: Pin<&mut Self>) {}
 }
@@ -53,6 +60,10 @@ pin_project! {
         keep_alive_timeout: Duration,
         look: Duration,
         request_headers_timeout: Duration,
+        // When the connection is too old.
+        retirement: Option<Instant>,
+        incoming: Meter,
+        outgoing: Meter,
         #[pin]
         draining: WaitForCancellationFutureOwned,
         #[pin]
@@ -73,6 +84,12 @@ pin_project! {
 pub(crate) fn after_now(after: Duration) -> Instant {
     const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     Instant::now() + after.min(FOREVER)
+}
+
+/// Give or take a tenth, so that connections of one moment do not end in one moment.
+fn with_jitter(age: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
+    Duration::try_from_secs_f64(age.as_secs_f64() * (0.9 + 0.2 * random)).unwrap_or(age)
 }
 
 /// What the timer is for.
@@ -108,6 +125,9 @@ impl<E: Engine> Driver<E> {
             keep_alive_timeout: limits.keep_alive_timeout,
             look: LOOK.min(limits.keep_alive_timeout),
             request_headers_timeout: limits.request_headers_timeout,
+            incoming: Meter::default(),
+            outgoing: Meter::default(),
+            retirement: limits.max_connection_age.map(|age| after_now(with_jitter(age))),
             draining: context.accepted.lifetime.draining(),
             aborting: context.accepted.lifetime.aborting(),
             context,
@@ -272,10 +292,36 @@ impl<E: Engine> Driver<E> {
         this.timer.reset(after_now(after));
     }
 
+    /// Whether the peer sends or takes too slowly.
+    fn is_too_slow(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        let (activity, rates) = (&this.context.activity, &this.context.rates);
+        let is_awaited = activity.is_body_awaited() && activity.phase() == Phase::Busy;
+        if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.request_body()) {
+            this.context.log_end("min_request_body_data_rate");
+            if !this.context.is_http1 {
+                return true;
+            }
+            activity.fail_body();
+        }
+        let is_waiting = activity.is_response_waiting() && activity.phase() != Phase::Upgraded;
+        let is_too_slow = this.outgoing.is_too_slow(is_waiting, activity.sent_bytes(), rates.response());
+        if is_too_slow {
+            this.context.log_end("min_response_data_rate");
+        }
+        is_too_slow
+    }
+
     fn fired(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Deadline {
+        if self.as_mut().is_too_slow() {
+            return Deadline::Drop;
+        }
         let changes = self.context.activity.changes();
         if self.armed == Armed::Deadline {
-            return self.expire();
+            return self.expire(cx);
+        }
+        if self.closing == Closing::No && self.retirement.is_some_and(|end| end <= Instant::now()) {
+            return Deadline::Close;
         }
         if self.context.is_http1 && self.context.activity.phase() == Phase::Busy {
             self.context.activity.watch();
@@ -297,7 +343,15 @@ impl<E: Engine> Driver<E> {
                     cx.waker().wake_by_ref();
                 }
                 let left = self.keep_alive_timeout.saturating_sub(self.look);
+                let left = match self.retirement {
+                    Some(end) => left.min(end.saturating_duration_since(Instant::now())),
+                    None => left,
+                };
                 self.arm(Armed::Deadline, left, changes);
+            }
+            _ if self.context.activity.is_body_awaited() || self.context.activity.is_response_waiting() => {
+                let look = self.look;
+                self.arm(Armed::Look, look, changes);
             }
             _ => *self.as_mut().project().armed = Armed::No,
         }
@@ -305,7 +359,15 @@ impl<E: Engine> Driver<E> {
     }
 
     /// The deadline has passed.
-    fn expire(mut self: Pin<&mut Self>) -> Deadline {
+    fn expire(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Deadline {
+        if self.context.activity.phase() == Phase::Head
+            && self.as_mut().project().engine.refuse(Refusal::HeadTimeout)
+        {
+            let changes = self.context.activity.changes();
+            self.arm(Armed::Deadline, CLOSING_GRACE, changes);
+            cx.waker().wake_by_ref();
+            return Deadline::None;
+        }
         let activity = &self.context.activity;
         let (changes, now) = (activity.changes(), activity.bytes());
         let bytes = match self.closing {

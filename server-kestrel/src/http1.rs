@@ -1,16 +1,21 @@
 //! The engine of HTTP/1.1: hyper's, which is there only while there is something for it to do.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes};
 use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper_util::rt::TokioIo;
+use server_abstractions::HttpConnectionFeature;
+use tokio::io::AsyncWrite;
 
 use crate::Limits;
 use crate::driver::Engine;
 use crate::io::ConnectionIo;
 use crate::protocol::HttpServerOptions;
+use crate::refusal::Refusal;
 use crate::request::{ConnectionContext, RequestService};
 
 /// HTTP/1.1 on one connection.
@@ -28,8 +33,28 @@ enum State {
     /// Between two requests, or before the first.
     Resting(ConnectionIo),
     Awake(Box<UpgradeableConnection<TokioIo<ConnectionIo>, RequestService>>),
+    /// A request is refused without hyper: the answer goes out, and then the connection ends.
+    Refusing(Box<Refusing>),
     /// Nothing is left that is HTTP.
     Over,
+}
+
+struct Refusing {
+    io: ConnectionIo,
+    response: Bytes,
+}
+
+impl Refusing {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.response.is_empty() {
+            match ready!(Pin::new(&mut self.io).poll_write(cx, &self.response))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => self.response.advance(count),
+            }
+        }
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }
 
 impl Http1 {
@@ -53,13 +78,35 @@ impl Http1 {
     }
 }
 
+impl Http1 {
+    fn refusing(&self, io: ConnectionIo, refusal: Refusal) -> State {
+        let connection = self.context.features.get::<dyn HttpConnectionFeature>();
+        tracing::debug!(
+            connection = connection.as_ref().map_or("", |connection| connection.connection_id()),
+            peer = ?connection.as_ref().and_then(|connection| connection.remote_address()),
+            status = refusal.status().as_u16(),
+            reason = refusal.reason(),
+            "a request was refused"
+        );
+        State::Refusing(Box::new(Refusing { io, response: refusal.response(self.context.add_server_header) }))
+    }
+}
+
 impl Future for Http1 {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             match &mut self.state {
-                State::Awake(hyper) => return Pin::new(&mut **hyper).poll(cx),
+                State::Awake(hyper) => {
+                    let polled = Pin::new(&mut **hyper).poll(cx);
+                    match self.context.activity.refusal_due() {
+                        Some(refusal) if self.as_mut().refuse(refusal) => continue,
+                        _ => return polled,
+                    }
+                }
+                // A peer that has gone does not hear it.
+                State::Refusing(refusing) => return refusing.poll(cx).map(|_| Ok(())),
                 // The end and an error are met again by hyper, which knows what to do about them.
                 State::Resting(io) => drop(ready!(io.poll_peek(cx))),
                 State::Over => return Poll::Ready(Ok(())),
@@ -75,6 +122,18 @@ impl Engine for Http1 {
         if let State::Awake(hyper) = &mut self.state {
             Pin::new(&mut **hyper).graceful_shutdown();
         }
+    }
+
+    fn refuse(mut self: Pin<&mut Self>, refusal: Refusal) -> bool {
+        self.state = match std::mem::replace(&mut self.state, State::Over) {
+            State::Resting(io) => self.refusing(io, refusal),
+            State::Awake(hyper) => match hyper.into_parts() {
+                Some(parts) => self.refusing(parts.io.into_inner(), refusal),
+                None => State::Over,
+            },
+            other => other,
+        };
+        matches!(self.state, State::Refusing(_))
     }
 
     fn rest(mut self: Pin<&mut Self>) {
@@ -93,10 +152,6 @@ impl Engine for Http1 {
     }
 }
 
-/// The bytes of a response that may wait for the peer, before the app's body is no longer asked for more; the
-/// original's limit. hyper has one number for this and for what it reads.
-const MAX_RESPONSE_BUFFER: usize = 64 * 1024;
-
 fn builder(limits: &Limits) -> Builder {
     let mut builder = Builder::new();
     builder
@@ -104,11 +159,11 @@ fn builder(limits: &Limits) -> Builder {
         .header_read_timeout(None)
         // hyper would look for the peer's end before each handler, with a new buffer; the driver looks once a second.
         .half_close(true)
-        .max_buf_size(MAX_RESPONSE_BUFFER.max(limits.max_request_head_size as usize + 8192))
-        .max_header_size(limits.max_request_head_size as usize);
+        .max_buf_size(limits.max_engine_buffer_size())
+        .max_header_size(limits.max_request_head_size());
     if limits.max_request_header_count != 100 {
         // 100 is hyper's own default, which it keeps on the stack.
-        builder.max_headers(limits.max_request_header_count);
+        builder.max_headers(limits.max_request_header_count as usize);
     }
     builder
 }

@@ -209,9 +209,13 @@ fn builder(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExe
     builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()
-        .max_concurrent_streams(limits.max_streams_per_connection)
-        .max_header_list_size(limits.max_request_head_size)
-        .initial_stream_window_size(768 * 1024)
-        .initial_connection_window_size(1024 * 1024);
+        .max_concurrent_streams(limits.http2.max_streams_per_connection)
+        .header_table_size(limits.http2.header_table_size)
+        .max_frame_size(limits.http2.max_frame_size)
+        .max_header_list_size(limits.max_request_headers_total_size)
+        .initial_stream_window_size(limits.http2.initial_stream_window_size)
+        .initial_connection_window_size(limits.http2.initial_connection_window_size)
+        .keep_alive_interval(limits.http2.keep_alive_ping_delay)
+        .keep_alive_timeout(limits.http2.keep_alive_ping_timeout);
     builder
 }

@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connection::{Accepted, Activity, Phase};
+use crate::refusal::Refusal;
+use crate::scanner::{Scanner, Verdict};
 
 /// How much is read at once while there is no engine that reads.
 const PEEK: usize = 2048;
@@ -21,6 +23,10 @@ const LINGER_READS: usize = 64;
 
 /// The bytes of answers that wait for the next ones at the most.
 const MAX_HELD: usize = 16 * 1024;
+
+fn broken(refusal: Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, refusal.reason())
+}
 
 fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended the connection")
@@ -34,6 +40,10 @@ pub(crate) struct ConnectionIo {
     prefix: Bytes,
     activity: Arc<Activity>,
     is_http1: bool,
+    /// Follows the requests of HTTP/1.1.
+    scanner: Option<Scanner>,
+    /// Why the body that is coming in cannot go on.
+    broken: Option<Refusal>,
     held: Held,
     guard: Guard,
 }
@@ -117,12 +127,13 @@ impl ConnectionIo {
         io: Box<dyn Io>,
         prefix: Bytes,
         activity: Arc<Activity>,
-        is_http1: bool,
+        scanner: Option<Scanner>,
         accepted: &Arc<Accepted>,
     ) -> Self {
         let count = accepted.lifetime.guard();
         let guard = Guard { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count };
-        Self { io, prefix, activity, is_http1, held: Held::default(), guard }
+        let is_http1 = scanner.is_some();
+        Self { io, prefix, activity, is_http1, scanner, broken: None, held: Held::default(), guard }
     }
 
     /// Says that nothing more will come, then reads and forgets what the peer sends until it ends as well: a close
@@ -307,6 +318,7 @@ impl AsyncRead for ConnectionIo {
             ready!(self.release(cx))?;
             self.held.read();
         }
+        ready!(self.decide())?;
         let before = buf.filled().len();
         if self.prefix.is_empty() {
             match Pin::new(&mut *self.io).poll_read(cx, buf) {
@@ -323,8 +335,59 @@ impl AsyncRead for ConnectionIo {
         let count = buf.filled().len() - before;
         if count > 0 {
             self.activity.received(count, self.is_http1);
+            return self.scan(buf, before);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl ConnectionIo {
+    /// Whether the engine may have the next bytes: none after a request that was refused, and none after one whose
+    /// answer tells what they are, before it has.
+    fn decide(&mut self) -> Poll<io::Result<()>> {
+        let Some(scanner) = &mut self.scanner else { return Poll::Ready(Ok(())) };
+        if let Some(refusal) = self.broken {
+            return Poll::Ready(Err(broken(refusal)));
+        }
+        if self.activity.is_refused() {
+            return Poll::Pending;
+        }
+        if scanner.is_undecided() {
+            match self.activity.phase() {
+                Phase::Busy => return Poll::Pending,
+                phase => scanner.decide(phase == Phase::Upgraded),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Keeps from the engine what it must not get of the bytes that were just read.
+    fn scan(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Poll<io::Result<()>> {
+        let Some(scanner) = &mut self.scanner else { return Poll::Ready(Ok(())) };
+        let bytes = &buf.filled()[before..];
+        let count = match scanner.scan(bytes) {
+            Verdict::Pass => return Poll::Ready(Ok(())),
+            Verdict::Hold(count) => {
+                self.prefix = [&bytes[count..], &self.prefix].concat().into();
+                count
+            }
+            // The engine is in the middle of a body: whoever reads it learns that it is broken.
+            Verdict::Refuse(0, refusal) if refusal.is_of_body() => {
+                buf.set_filled(before);
+                return Poll::Ready(Err(broken(refusal)));
+            }
+            Verdict::Refuse(count, refusal) if refusal.is_of_body() => {
+                self.broken = Some(refusal);
+                count
+            }
+            Verdict::Refuse(count, refusal) => {
+                self.activity.refuse(refusal);
+                count
+            }
+        };
+        buf.set_filled(before + count);
+        // To have read nothing would be the end.
+        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

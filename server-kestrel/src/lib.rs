@@ -38,6 +38,7 @@
 
 mod accept;
 mod bind;
+mod capacity;
 mod connection;
 mod detect;
 mod driver;
@@ -46,22 +47,27 @@ mod http1;
 mod http2;
 mod inherited;
 mod io;
+mod limits;
 mod listener;
 mod logging;
+mod meter;
 mod options;
 mod plan;
 mod protocol;
+mod refusal;
 mod request;
 mod request_body;
 mod response;
+mod scanner;
 mod server;
 mod threads;
 mod tls;
 
 pub use endpoint::Endpoint;
+pub use limits::{Http2Limits, Limits};
 pub use listener::{MemoryConnector, MemoryListener, memory};
 pub use logging::ConnectionLoggingLayer;
-pub use options::{HttpProtocols, KestrelOptions, Limits, Threads};
+pub use options::{HttpProtocols, KestrelOptions, Threads};
 pub use rustls;
 pub use server::Kestrel;
 pub use tls::{HttpsOptions, ServerCertificate, TlsLayer};

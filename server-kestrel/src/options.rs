@@ -1,7 +1,6 @@
 use std::num::NonZeroUsize;
-use std::time::Duration;
 
-use crate::{Endpoint, HttpsOptions};
+use crate::{Endpoint, HttpsOptions, Limits};
 
 /// How a [`Kestrel`](crate::Kestrel) serves.
 #[doc(alias = "KestrelServerOptions")]
@@ -40,43 +39,6 @@ impl Default for KestrelOptions {
             https_defaults: None,
             threads: Threads::default(),
             inherit_listeners: true,
-        }
-    }
-}
-
-/// The limits on connections and requests.
-#[doc(alias = "KestrelServerLimits")]
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a connection may be idle: before its first byte, and between requests. Then it is closed without a
-    /// response. Default is 130 seconds.
-    pub keep_alive_timeout: Duration,
-    /// How long the head of a request may take from its first byte on. Then the connection is closed. Default is
-    /// 30 seconds.
-    pub request_headers_timeout: Duration,
-    /// The bytes that the head of an HTTP/1.1 request may have, and the header list of an HTTP/2 request. Above it
-    /// the request is answered with 431. Default is 40,960: the 8,192 of a request line and the 32,768 of header
-    /// fields.
-    pub max_request_head_size: u32,
-    /// The header fields that an HTTP/1.1 request may have. Above it the request is answered with 431. Default is
-    /// 100.
-    pub max_request_header_count: usize,
-    /// The bytes that a request body may have, unless the app says otherwise for a request; `None` is unlimited.
-    /// Reading more fails, and the answer is 413. Default is 30,000,000.
-    pub max_request_body_size: Option<u64>,
-    /// The concurrent streams of one HTTP/2 connection. Default is 100.
-    pub max_streams_per_connection: u32,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            keep_alive_timeout: Duration::from_secs(130),
-            request_headers_timeout: Duration::from_secs(30),
-            max_request_head_size: 40_960,
-            max_request_header_count: 100,
-            max_request_body_size: Some(30_000_000),
-            max_streams_per_connection: 100,
         }
     }
 }

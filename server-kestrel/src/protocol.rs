@@ -41,7 +41,8 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     };
     let activity = Arc::new(Activity::default());
     let is_http1 = protocol == Protocol::Http1;
-    let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), is_http1, &accepted);
+    let scanner = is_http1.then(|| Scanner::new(limits.head()));
+    let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), scanner, &accepted);
     let scheme = features.get::<dyn HttpSchemeFeature>().map(|feature| feature.scheme());
     let context = Arc::new(ConnectionContext {
         required_scheme: (!options.allow_alternate_schemes).then_some(scheme).flatten(),
@@ -51,6 +52,9 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
         is_http1,
         add_server_header: options.add_server_header,
         max_request_body_size: limits.max_request_body_size,
+        max_requests: limits.max_requests_per_connection,
+        max_upgraded: limits.max_concurrent_upgraded_connections,
+        rates: Rates::new(limits.min_request_body_data_rate, limits.min_response_data_rate),
     });
     match protocol {
         Protocol::Http1 => {

@@ -14,7 +14,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use server_abstractions::{
     App, Body, FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature,
-    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpRequestBodyDetectionFeature,
+    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature, HttpMinResponseDataRateFeature, MinDataRate, HttpRequestBodyDetectionFeature,
     HttpRequestIdentifierFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
     HttpResponseTrailersFeature, HttpUpgradeFeature, Io, TooLate, Upgrade, UpgradeError,
 };
@@ -37,6 +37,64 @@ pub(crate) struct ConnectionContext {
     pub(crate) required_scheme: Option<Scheme>,
     pub(crate) add_server_header: bool,
     pub(crate) max_request_body_size: Option<u64>,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_upgraded: Option<u64>,
+    pub(crate) rates: Rates,
+}
+
+impl ConnectionContext {
+    /// Tells why the server ends the connection.
+    pub(crate) fn log_end(&self, reason: &str) {
+        tracing::debug!(
+            connection = self.accepted.connection_id(),
+            peer = ?self.accepted.remote_address(),
+            reason,
+            "the connection is ended by a limit"
+        );
+    }
+}
+
+/// The data rates in force: those of the server, or what the app says for the request under way (HTTP/1.1).
+pub(crate) struct Rates {
+    defaults: [Option<MinDataRate>; 2],
+    /// Whether the app has said otherwise.
+    is_changed: AtomicBool,
+    changed: Mutex<[Option<MinDataRate>; 2]>,
+}
+
+impl Rates {
+    const REQUEST_BODY: usize = 0;
+    const RESPONSE: usize = 1;
+
+    pub(crate) fn new(request_body: Option<MinDataRate>, response: Option<MinDataRate>) -> Self {
+        let defaults = [request_body, response];
+        Self { defaults, is_changed: AtomicBool::new(false), changed: Mutex::new(defaults) }
+    }
+
+    fn get(&self, which: usize) -> Option<MinDataRate> {
+        if self.is_changed.load(Ordering::Acquire) { lock(&self.changed)[which] } else { self.defaults[which] }
+    }
+
+    fn set(&self, which: usize, rate: Option<MinDataRate>) {
+        lock(&self.changed)[which] = rate;
+        self.is_changed.store(true, Ordering::Release);
+    }
+
+    /// Another request begins.
+    fn reset(&self) {
+        if self.is_changed.load(Ordering::Relaxed) {
+            *lock(&self.changed) = self.defaults;
+            self.is_changed.store(false, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn request_body(&self) -> Option<MinDataRate> {
+        self.get(Self::REQUEST_BODY)
+    }
+
+    pub(crate) fn response(&self) -> Option<MinDataRate> {
+        self.get(Self::RESPONSE)
+    }
 }
 
 /// The service that the HTTP engines call.
@@ -175,6 +233,10 @@ impl RequestState {
         let is_connect = *request.method() == Method::CONNECT;
         let can_have_body = !is_connect && !hyper::body::Body::is_end_stream(request.body());
         self.ordinal = self.context.activity.request_begins();
+        self.context.rates.reset();
+        if self.context.max_requests.is_some_and(|max| u64::from(self.ordinal) >= max) {
+            self.context.accepted.signals.send(Signals::CLOSE);
+        }
         self.is_head = *request.method() == Method::HEAD;
         self.is_connect = is_connect;
         self.can_have_body = can_have_body;
@@ -261,7 +323,24 @@ impl RequestState {
     pub(crate) fn refuse_upgrade(&self) {
         if let Some(rare) = self.rare.get() {
             rare.refused.cancel();
+            self.context.accepted.settle_upgrade(false);
         }
+    }
+
+    /// Whether there may be one more upgraded connection; then it is counted.
+    pub(crate) fn reserve_upgrade(&self) -> bool {
+        let limit = self.context.max_upgraded;
+        let is_free = self.context.accepted.reserve_upgrade(limit);
+        if !is_free {
+            tracing::warn!(
+                connection = self.context.accepted.connection_id(),
+                peer = ?self.context.accepted.remote_address(),
+                limit,
+                reason = "max_concurrent_upgraded_connections",
+                "an upgrade was refused: there are as many upgraded connections as there may be"
+            );
+        }
+        is_free
     }
 
     /// The request has been answered or given up; what an app still keeps of it no longer ends the connection.
@@ -288,6 +367,9 @@ impl RequestState {
 
     fn take_upgrade(&self) -> Result<Upgrade, UpgradeError> {
         let rare = self.rare.get().ok_or(UpgradeError::NotUpgradable)?;
+        if self.context.is_http1 && !self.reserve_upgrade() {
+            return Err(UpgradeError::TooMany);
+        }
         let upgrade = lock(&rare.upgrade).take().ok_or(UpgradeError::AlreadyTaken)?;
         let refused = rare.refused.clone();
         Ok(Box::pin(async move {
@@ -316,6 +398,8 @@ impl FeatureSource for RequestState {
             .offer::<dyn HttpMaxRequestBodySizeFeature>(|| self.clone())
             .offer::<dyn HttpRequestBodyDetectionFeature>(|| self.clone())
             .offer::<dyn HttpRequestTrailersFeature>(|| self.clone())
+            .offer_if::<dyn HttpMinRequestBodyDataRateFeature>(|| is_http1.then(|| self.clone() as _))
+            .offer_if::<dyn HttpMinResponseDataRateFeature>(|| is_http1.then(|| self.clone() as _))
             .offer_if::<dyn HttpUpgradeFeature>(|| (is_http1 && may_be_upgraded).then(|| self.clone() as _))
             .offer_if::<dyn HttpExtendedConnectFeature>(|| is_extended_connect.then(|| self.clone() as _))
             .offer_if::<dyn HttpResponseTrailersFeature>(|| (!is_http1).then(|| self.clone() as _))
@@ -362,6 +446,26 @@ impl HttpMaxRequestBodySizeFeature for RequestState {
         }
         self.max_body_size.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl HttpMinRequestBodyDataRateFeature for RequestState {
+    fn min_data_rate(&self) -> Option<MinDataRate> {
+        self.context.rates.request_body()
+    }
+
+    fn set_min_data_rate(&self, rate: Option<MinDataRate>) {
+        self.context.rates.set(Rates::REQUEST_BODY, rate);
+    }
+}
+
+impl HttpMinResponseDataRateFeature for RequestState {
+    fn min_data_rate(&self) -> Option<MinDataRate> {
+        self.context.rates.response()
+    }
+
+    fn set_min_data_rate(&self, rate: Option<MinDataRate>) {
+        self.context.rates.set(Rates::RESPONSE, rate);
     }
 }
 

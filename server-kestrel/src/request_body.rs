@@ -19,6 +19,8 @@ pub(crate) struct RequestBody {
     incoming: Incoming,
     state: Arc<RequestState>,
     progress: Progress,
+    /// Whether the last poll found nothing.
+    is_waiting: bool,
     /// Whoever still reads keeps the connection busy, answered or not.
     busy: Option<Busy>,
 }
@@ -50,7 +52,7 @@ impl Drop for Busy {
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, state: Arc<RequestState>) -> Self {
         let busy = Some(Busy::new(&state));
-        Self { incoming, state, progress: Progress::Unread, busy }
+        Self { incoming, state, progress: Progress::Unread, is_waiting: false, busy }
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) {
@@ -63,10 +65,31 @@ impl RequestBody {
         self.busy = None;
     }
 
+    /// Keeps count of those who wait for the peer.
+    fn set_waiting(&mut self, is_waiting: bool) {
+        if std::mem::replace(&mut self.is_waiting, is_waiting) != is_waiting {
+            let activity = &self.state.context.activity;
+            if is_waiting { activity.body_wait_begins() } else { activity.body_wait_ends() }
+        }
+    }
+
+    fn too_slow(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.set_waiting(false);
+        self.over();
+        self.state.fail_body(StatusCode::REQUEST_TIMEOUT);
+        Poll::Ready(Some(Err("the request body came in too slowly".into())))
+    }
+
     fn too_large(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.over();
         self.state.fail_body(StatusCode::PAYLOAD_TOO_LARGE);
         Poll::Ready(Some(Err(length_limit_error())))
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        self.set_waiting(false);
     }
 }
 
@@ -92,7 +115,17 @@ impl Body for RequestBody {
             }
         };
         this.progress = Progress::Reading { remaining };
-        match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            this.set_waiting(true);
+            this.state.context.activity.register_body_reader(cx.waker());
+            if this.state.context.activity.is_body_too_slow() {
+                return this.too_slow();
+            }
+        }
+        let frame = ready!(polled);
+        this.set_waiting(false);
+        match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
                     let Some(left) = remaining.checked_sub(data.len() as u64) else {

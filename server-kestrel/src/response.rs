@@ -105,6 +105,7 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) {
             drop_body(response, state.is_head);
         }
     } else if is_upgrade {
+        context.accepted.settle_upgrade(true);
         context.activity.upgraded();
     } else if context.accepted.is_closing()
         || state.body_failure().is_some()
@@ -138,11 +139,15 @@ fn settle_status(response: &mut Response<Body>, state: &RequestState) -> bool {
         *response.body_mut() = Body::empty();
         response.headers_mut().remove(CONTENT_LENGTH);
     }
-    if state.is_connect {
-        return status.is_success();
+    let is_switch = if state.is_connect {
+        status.is_success()
+    } else {
+        status == StatusCode::SWITCHING_PROTOCOLS && state.context.is_http1 && state.can_be_upgraded()
+    };
+    if is_switch && state.context.is_http1 && !state.reserve_upgrade() {
+        replace(response, StatusCode::SERVICE_UNAVAILABLE);
+        return false;
     }
-    let is_switch =
-        status == StatusCode::SWITCHING_PROTOCOLS && state.context.is_http1 && state.can_be_upgraded();
     if status.is_informational() && !is_switch {
         tracing::error!(
             status = status.as_u16(),
@@ -180,6 +185,8 @@ pub(crate) struct ResponseBody {
     request: Option<UnderWay>,
     /// What is left of data that was more than a piece.
     rest: Bytes,
+    /// Whether hyper has a piece and has not asked for the next one yet (HTTP/2).
+    is_waiting: bool,
 }
 
 impl ResponseBody {
@@ -199,7 +206,18 @@ impl ResponseBody {
             }
             None => None,
         };
-        Self { body, request, rest: Bytes::new() }
+        Self { body, request, rest: Bytes::new(), is_waiting: false }
+    }
+
+    /// Keeps count of the pieces that wait for the peer's window.
+    fn set_waiting(&mut self, is_waiting: bool) {
+        let Some(request) = self.request.as_ref().filter(|request| !request.state.context.is_http1) else {
+            return;
+        };
+        if std::mem::replace(&mut self.is_waiting, is_waiting) != is_waiting {
+            let activity = &request.state.context.activity;
+            if is_waiting { activity.piece_begins() } else { activity.piece_ends() }
+        }
     }
 
     fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
@@ -209,6 +227,7 @@ impl ResponseBody {
             let is_http1 = request.state.context.is_http1;
             self.rest = data.split_off(if is_http1 { data.len() - PIECE } else { PIECE });
         }
+        self.set_waiting(true);
         Frame::data(data)
     }
 
@@ -238,6 +257,7 @@ impl http_body::Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        this.set_waiting(false);
         if let Some(reason) = this.request.as_ref().and_then(|request| request.state.poll_abort(cx)) {
             return Poll::Ready(Some(Err(aborted(reason))));
         }
@@ -268,6 +288,7 @@ impl http_body::Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
+        self.set_waiting(false);
         // hyper asks for no further frame once the body says that it has ended.
         let is_end = self.request.is_some() && self.is_end_stream();
         if let Some(request) = &mut self.request {

@@ -9,6 +9,7 @@ use server_abstractions::{
 };
 use tokio::sync::watch;
 
+use crate::capacity::Capacity;
 use crate::inherited::Inherited;
 use crate::threads::Workers;
 use crate::{Endpoint, KestrelOptions, plan};
@@ -85,7 +86,7 @@ impl Server for Kestrel {
             };
             let endpoints = plan::endpoints(&initial, urls.clone(), prefer_urls, &activated)?;
             let workers = Workers::start(initial.threads)?;
-            let context = ServeContext { app, features: features.clone() };
+            let context = ServeContext { app, features: features.clone(), capacity: Arc::default() };
             let listening = start_all(&endpoints, &initial, &context, &workers, &mut inherited)?;
             addresses.set_bound(listening.iter().map(|endpoint| endpoint.address().clone()).collect());
 
@@ -114,6 +115,7 @@ impl Server for Kestrel {
 pub(crate) struct ServeContext {
     pub(crate) app: App,
     pub(crate) features: FeatureCollection,
+    pub(crate) capacity: Arc<Capacity>,
 }
 
 /// All endpoints, or none: those started before one that fails are dropped with the error.

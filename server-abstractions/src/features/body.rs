@@ -32,6 +32,16 @@ pub struct MinDataRate {
     pub grace_period: Duration,
 }
 
+impl Default for MinDataRate {
+    /// 240 bytes per second after 5 seconds.
+    fn default() -> Self {
+        Self {
+            bytes_per_second: const { NonZeroU32::new(240).unwrap() },
+            grace_period: Duration::from_secs(5),
+        }
+    }
+}
+
 /// The rate at which the client must send the body of this request.
 #[doc(alias = "IHttpMinRequestBodyDataRateFeature")]
 pub trait HttpMinRequestBodyDataRateFeature: Send + Sync {

@@ -52,6 +52,8 @@ pub enum UpgradeError {
     NotUpgradable,
     /// Somebody has taken it already.
     AlreadyTaken,
+    /// The server has as many upgraded connections as it may have.
+    TooMany,
 }
 
 impl fmt::Display for UpgradeError {
@@ -59,6 +61,7 @@ impl fmt::Display for UpgradeError {
         f.write_str(match self {
             Self::NotUpgradable => "the request cannot be upgraded: the client did not ask for it",
             Self::AlreadyTaken => "the connection was taken over already",
+            Self::TooMany => "the server has as many upgraded connections as it may have",
         })
     }
 }

@@ -10,6 +10,7 @@ use tower_layer::Layer;
 use super::{RELOAD_GRACE, ServeContext};
 use crate::accept::{Serving, accept_loop};
 use crate::bind::{Bound, bind};
+use crate::capacity::limit_addresses;
 use crate::connection::EndpointInfo;
 use crate::inherited::Inherited;
 use crate::protocol::{HttpServerOptions, http_server};
@@ -57,29 +58,40 @@ pub(super) fn prepare(
     context: &ServeContext,
     inherited: &mut Inherited,
 ) -> Result<Prepared, StartError> {
-    let pipeline = pipeline(endpoint, options, context)
+    let service = pipeline(endpoint, options, context)
         .map_err(|error| error.while_attempting(format_args!("cannot listen on {endpoint}")))?;
     let bound = bind(endpoint, inherited)?;
-    let (lifetime, connections) = Lifetime::new();
-    let serving = Serving { service: pipeline, info: info(endpoint, &bound.address, context), lifetime };
+    let (serving, connections) = serving(service, endpoint, &bound.address, options, context);
     let served_as = ServedAs::of(options);
     Ok(Prepared { endpoint: endpoint.clone(), bound, serving, served_as, connections })
 }
 
-fn info(endpoint: &Endpoint, address: &Address, context: &ServeContext) -> Arc<EndpointInfo> {
-    Arc::new(EndpointInfo {
+/// How connections are served from now on, and what keeps their lifetime open.
+fn serving(
+    service: BoxConnectionService,
+    endpoint: &Endpoint,
+    address: &Address,
+    options: &KestrelOptions,
+    context: &ServeContext,
+) -> (Serving, LifetimeGuard) {
+    let (lifetime, connections) = Lifetime::new();
+    let info = Arc::new(EndpointInfo {
         name: endpoint.name.clone(),
         address: address.clone(),
         server_features: context.features.clone(),
-    })
+    });
+    let capacity = Arc::clone(&context.capacity);
+    let max_connections = options.limits.max_concurrent_connections;
+    (Serving { service, info, lifetime, capacity, max_connections }, connections)
 }
 
-/// TLS -> the endpoint's own layers -> HTTP.
+/// The limit of addresses -> TLS -> the endpoint's own layers -> HTTP.
 fn pipeline(
     endpoint: &Endpoint,
     options: &KestrelOptions,
     context: &ServeContext,
 ) -> Result<BoxConnectionService, StartError> {
+    options.limits.check()?;
     let http = http_server(HttpServerOptions {
         app: context.app.clone(),
         protocols: endpoint.protocols,
@@ -88,10 +100,14 @@ fn pipeline(
         allow_alternate_schemes: options.allow_alternate_schemes,
     });
     let inner = endpoint.layers.iter().rev().fold(http, |inner, layer| layer.apply(inner));
-    match &endpoint.https {
-        None => Ok(inner),
-        Some(https) => Ok(BoxConnectionService::new(TlsLayer::new(https, endpoint.protocols)?.layer(inner))),
-    }
+    let inner = match &endpoint.https {
+        None => inner,
+        Some(https) => BoxConnectionService::new(TlsLayer::new(https, endpoint.protocols)?.layer(inner)),
+    };
+    Ok(match options.limits.max_connections_per_address {
+        None => inner,
+        Some(limit) => limit_addresses(Arc::clone(&context.capacity), limit, inner),
+    })
 }
 
 impl ServedAs {
@@ -172,12 +188,8 @@ impl Listening {
         }
         let service = pipeline(endpoint, options, context)?;
         self.address = Address::new(endpoint.https.is_some(), self.address.target().clone());
-        let (lifetime, connections) = Lifetime::new();
-        let old = self.serving.send_replace(Serving {
-            service,
-            info: info(endpoint, &self.address, context),
-            lifetime,
-        });
+        let (serving, connections) = serving(service, endpoint, &self.address, options, context);
+        let old = self.serving.send_replace(serving);
         drop(std::mem::replace(&mut self.connections, connections));
         self.endpoint = endpoint.clone();
         self.served_as = served_as;

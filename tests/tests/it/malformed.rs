@@ -28,6 +28,7 @@ const LINES: &[&[u8]] = &[
     b"GET /?a b HTTP/1.1",
     b"GET ? HTTP/1.1",
     b"GET % HTTP/1.1",
+    b"GET /a#b HTTP/1.1",
     b"GET re/lative HTTP/1.1",
     b"GET http:// HTTP/1.1",
     b"GET http:/ HTTP/1.1",
@@ -64,12 +65,19 @@ const FIELDS: &[&[u8]] = &[
     b"Content-Length: 0x1",
     b"Content-Length:",
     b"Content-Length: 1\r\nContent-Length: 2",
+    b"Content-Length: 1\r\nContent-Length: 1",
+    b"Content-Length: 1\r\nTransfer-Encoding: chunked",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 1",
+    b"Content-Length: 9223372036854775808",
+    b"Content-Length: 18446744073709551615",
     b"Content-Length: 99999999999999999999999",
     b"Transfer-Encoding: gzip",
     b"Transfer-Encoding: identity",
     b"Transfer-Encoding: xchunked",
     b"Transfer-Encoding: \x0bchunked",
     b"Transfer-Encoding: chunked, gzip",
+    b"Transfer-Encoding: chunked, chunked",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
     b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
     b"Transfer-Encoding:",
 ];
@@ -95,6 +103,15 @@ const CHUNKS: &[&str] = &[
     "0;a\n\r\n\r\n",
     "1;a\rb\r\na\r\n0\r\n\r\n",
     "1;\na\r\n0\r\n\r\n",
+    "1;=\r\na\r\n0\r\n\r\n",
+    "1;a=\r\na\r\n0\r\n\r\n",
+    "1;a=\"b\r\na\r\n0\r\n\r\n",
+    "1;a b\r\na\r\n0\r\n\r\n",
+    "000000001\r\na\r\n0\r\n\r\n",
+    "80000000\r\n",
+    "1 \r\na\r\n0\r\n\r\n",
+    "1\r\na\r\n0\r\nT: a\n\r\n",
+    "1\r\na\r\n0\r\n\n",
     "1\r\na\r\n0\r\nT : a\r\n\r\n",
     "1\r\na\r\n0\r\nT\r\n\r\n",
     "1\r\na\r\n0\r\n: a\r\n\r\n",
@@ -102,11 +119,6 @@ const CHUNKS: &[&str] = &[
 
 /// Whole requests, the status they get, and the status of the original.
 const DIFFERENT: &[(&str, u16, u16)] = &[
-    // An unknown version is a malformed line to hyper.
-    ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 400, 505),
-    ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 400, 505),
-    ("GET / http/1.1\r\nHost: a\r\n\r\n", 400, 505),
-    ("GET / 8charact\r\nHost: a\r\n\r\n", 400, 505),
     // Stricter here: spaces and control bytes.
     ("GET /   HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
     ("GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
@@ -120,15 +132,9 @@ const DIFFERENT: &[(&str, u16, u16)] = &[
     ("GET ws://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
     ("GET http://a/ HTTP/1.1\r\nHost: A\r\n\r\n", 200, 400),
     ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
-    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", 200, 400),
     ("POST / HTTP/1.0\r\n\r\n", 200, 400),
-    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;=\r\na\r\n0\r\n\r\n", 200, 400),
-    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n000000001\r\na\r\n0\r\n\r\n", 200, 400),
-    ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1 \r\na\r\n0\r\n\r\n", 200, 400),
     // Another status for the same refusal.
     ("GET ** HTTP/1.1\r\nHost: a\r\n\r\n", 405, 400),
-    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n", 413, 400),
-    ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n", 431, 400),
 ];
 
 /// Sends a request and takes the one answer, after which the connection ends.
@@ -229,31 +235,26 @@ async fn malformed_chunks_are_refused() {
 }
 
 #[tokio::test]
-async fn chunked_and_a_length_together_are_taken_as_chunked_and_end_the_connection() {
-    let server = Memory::start(count).await;
-    for fields in
-        ["Content-Length: 1\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 1"]
-    {
-        let mut client = server.client().await;
-        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n")).await;
-        client.send("GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n").await;
-        assert_eq!(client.response().await.text(), "3");
-        client.closed().await;
+async fn an_unknown_version_is_answered_with_505() {
+    for version in ["HTTP/1.2", "HTTP/3.0", "HTTP/0.9", "http/1.1", "http/1.0", "8charact"] {
+        refused(format!("GET / {version}\r\nHost: a\r\n\r\n").as_bytes(), 505).await;
     }
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_large_is_answered_with_431() {
+async fn a_head_that_is_too_large_is_answered_with_431_or_414() {
     let fields = |count: usize| (0..count).map(|n| format!("N{n}: x\r\n")).collect::<String>();
     let many = |count| format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", fields(count));
     refused(many(100).as_bytes(), 431).await;
     let long = |length| format!("GET / HTTP/1.1\r\nHost: a\r\nName: {}\r\n\r\n", "x".repeat(length));
     refused(long(50_000).as_bytes(), 431).await;
-    let target = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(50_000));
-    refused(target.as_bytes(), 431).await;
+    let target = |length| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(length));
+    refused(target(50_000).as_bytes(), 414).await;
+    // 16 bytes are not of the target: method, version and end.
+    refused(target(8192 - 15).as_bytes(), 414).await;
 
     let server = Memory::start(hello).await;
-    for request in [many(99), long(32_000)] {
+    for request in [many(99), long(32_000), target(8192 - 16)] {
         assert_eq!(server.client().await.exchange(&request).await.status, 200);
     }
 }
@@ -262,7 +263,7 @@ async fn a_head_that_is_too_large_is_answered_with_431() {
 async fn limits_on_the_head_are_obeyed() {
     let limits = |options: &mut server_kestrel::KestrelOptions| {
         options.limits.max_request_header_count = 2;
-        options.limits.max_request_head_size = 8192;
+        options.limits.max_request_headers_total_size = 8192;
     };
     let server = Memory::start_with(limits, hello).await;
     let with = |fields: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");

@@ -1,0 +1,67 @@
+//! How fast a peer sends or takes while it is waited for.
+
+use server_abstractions::MinDataRate;
+use tokio::time::Instant;
+
+/// Measures one direction of a connection, as often as the driver looks.
+///
+/// What counts is the time in which somebody waits for the peer, and the bytes since that began.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    began: Option<Began>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Began {
+    at: Instant,
+    bytes: u64,
+}
+
+impl Meter {
+    /// Looks: `bytes` is the count of the direction so far. Returns whether the peer has been too slow.
+    pub(crate) fn is_too_slow(&mut self, is_waiting: bool, bytes: u64, min: Option<MinDataRate>) -> bool {
+        let Some(min) = min.filter(|_| is_waiting) else {
+            self.began = None;
+            return false;
+        };
+        let now = Instant::now();
+        let began = *self.began.get_or_insert(Began { at: now, bytes });
+        let waited = now - began.at;
+        let wanted = f64::from(min.bytes_per_second.get()) * waited.as_secs_f64();
+        waited >= min.grace_period && ((bytes - began.bytes) as f64) < wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_is_too_slow_after_the_grace_period_and_below_the_rate() {
+        for (bytes_per_look, expected) in [(0, Some(5)), (239, Some(5)), (241, None)] {
+            let mut meter = Meter::default();
+            let slow = async |meter: &mut Meter| {
+                for look in 0..20 {
+                    if meter.is_too_slow(true, look * bytes_per_look, Some(MinDataRate::default())) {
+                        return Some(look);
+                    }
+                    tokio::time::advance(Duration::from_secs(1)).await;
+                }
+                None
+            };
+            assert_eq!(slow(&mut meter).await, expected, "{bytes_per_look}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_and_no_rate_are_never_too_slow() {
+        let mut meter = Meter::default();
+        for _ in 0..20 {
+            assert!(!meter.is_too_slow(false, 0, Some(MinDataRate::default())));
+            assert!(!meter.is_too_slow(true, 0, None));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    }
+}
