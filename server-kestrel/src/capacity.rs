@@ -58,7 +58,6 @@ impl Capacity {
     pub(crate) fn connection(self: &Arc<Self>, limit: Option<u64>) -> Option<Place> {
         self.take(Counted::Connection, limit)
     }
-
 }
 
 impl Place {

@@ -113,7 +113,7 @@ impl Accepted {
 
     /// Whether the request under way is the last one.
     pub(crate) fn is_closing(&self) -> bool {
-        self.lifetime.is_draining() || self.signals.sent() & Signals::CLOSE != 0
+        self.lifetime.is_draining() || self.signals.sent() & (Signals::CLOSE | Signals::LAST) != 0
     }
 }
 
@@ -202,6 +202,13 @@ impl Signals {
     pub(crate) const CLOSE: u8 = 1;
     /// End now.
     pub(crate) const KILL: u8 = 2;
+    /// The next answer is the last one.
+    pub(crate) const LAST: u8 = 4;
+
+    /// Leaves a sign that the driver need not hear of.
+    pub(crate) fn mark(&self, signal: u8) {
+        self.sent.fetch_or(signal, Ordering::AcqRel);
+    }
 
     pub(crate) fn send(&self, signal: u8) {
         self.sent.fetch_or(signal, Ordering::AcqRel);

@@ -14,6 +14,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::Limits;
 use crate::connection::{Phase, Signals};
 use crate::detect::FRESH_GRACE;
+use crate::meter::Meter;
+use crate::refusal::Refusal;
 use crate::request::ConnectionContext;
 
 /// How long a connection that is closing and quiet may wait for its peer: the answer to GOAWAY, the end of TLS.
@@ -192,11 +194,12 @@ impl<E: Engine> Driver<E> {
             let _ = this.draining.poll(cx);
             let _ = this.aborting.poll(cx);
         }
-        if accepted.signals.sent() & !*this.seen_signals != 0 {
+        let sent = || accepted.signals.sent() & !Signals::LAST;
+        if sent() & !*this.seen_signals != 0 {
             // Sending one takes the waker away.
             accepted.signals.register(cx.waker());
         }
-        accepted.signals.sent()
+        sent()
             | if accepted.lifetime.is_draining() { DRAINING } else { 0 }
             | if accepted.lifetime.is_aborting() { ABORTING } else { 0 }
     }
@@ -237,12 +240,14 @@ impl<E: Engine> Driver<E> {
             if self.closing == Closing::Fresh && !self.context.activity.is_fresh() {
                 return Deadline::Close;
             }
-            // The common case: a look is due within a second, and finds out what has changed.
-            let is_look_due = self.armed == Armed::Look && !self.timer.is_elapsed();
+            let is_looking = self.armed == Armed::Look;
             match self.context.activity.phase() {
                 Phase::Gone => return Deadline::Drop,
-                Phase::Idle | Phase::Busy if is_look_due && !self.is_waker_new => return Deadline::None,
-                Phase::Idle | Phase::Busy if is_look_due => {}
+                // The common case: a look is due within a second, and finds out what has changed.
+                Phase::Idle | Phase::Busy if is_looking && !self.is_waker_new && !self.timer.is_elapsed() => {
+                    return Deadline::None;
+                }
+                Phase::Idle | Phase::Busy if is_looking => {}
                 _ => self.as_mut().follow(changes),
             }
         }
@@ -269,7 +274,8 @@ impl<E: Engine> Driver<E> {
         let is_draining = self.context.accepted.lifetime.is_draining();
         let timeout = match (self.closing, self.context.activity.phase()) {
             (Closing::Fresh, _) => FRESH_GRACE,
-            (_, Phase::Head) if is_draining => self.request_headers_timeout.min(STOP_GRACE),
+            // The answer to it has its grace as well.
+            (_, Phase::Head) if is_draining => self.request_headers_timeout.min(STOP_GRACE - CLOSING_GRACE),
             (_, Phase::Head) => self.request_headers_timeout,
             (_, Phase::Lingering) if is_draining => CLOSING_GRACE,
             (_, Phase::Lingering) => LINGER_TIMEOUT,
@@ -321,7 +327,11 @@ impl<E: Engine> Driver<E> {
             return self.expire(cx);
         }
         if self.closing == Closing::No && self.retirement.is_some_and(|end| end <= Instant::now()) {
-            return Deadline::Close;
+            // A request may be on its way to a connection of HTTP/1.1 that is not idle: its answer is the last one.
+            if !self.context.is_http1 || self.seen_changes == Some(changes) {
+                return Deadline::Close;
+            }
+            self.context.accepted.signals.mark(Signals::LAST);
         }
         if self.context.is_http1 && self.context.activity.phase() == Phase::Busy {
             self.context.activity.watch();

@@ -210,12 +210,15 @@ fn builder(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExe
         .timer(TokioTimer::new())
         .enable_connect_protocol()
         .max_concurrent_streams(limits.http2.max_streams_per_connection)
-        .header_table_size(limits.http2.header_table_size)
         .max_frame_size(limits.http2.max_frame_size)
         .max_header_list_size(limits.max_request_headers_total_size)
         .initial_stream_window_size(limits.http2.initial_stream_window_size)
         .initial_connection_window_size(limits.http2.initial_connection_window_size)
         .keep_alive_interval(limits.http2.keep_alive_ping_delay)
         .keep_alive_timeout(limits.http2.keep_alive_ping_timeout);
+    if limits.http2.header_table_size != 4096 {
+        // The default of the protocol need not be told.
+        builder.header_table_size(limits.http2.header_table_size);
+    }
     builder
 }

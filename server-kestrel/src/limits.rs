@@ -174,7 +174,11 @@ impl Limits {
         // Time is looked at once a second.
         let more_than_a_second = Duration::from_millis(1001);
         let times = [
-            ("min_request_body_data_rate.grace_period", grace(self.min_request_body_data_rate), more_than_a_second),
+            (
+                "min_request_body_data_rate.grace_period",
+                grace(self.min_request_body_data_rate),
+                more_than_a_second,
+            ),
             ("min_response_data_rate.grace_period", grace(self.min_response_data_rate), more_than_a_second),
             ("keep_alive_timeout", self.keep_alive_timeout, Duration::from_millis(1)),
             ("request_headers_timeout", self.request_headers_timeout, Duration::from_millis(1)),

@@ -11,7 +11,8 @@ use crate::driver::Driver;
 use crate::http1::Http1;
 use crate::http2::Http2;
 use crate::io::ConnectionIo;
-use crate::request::ConnectionContext;
+use crate::request::{ConnectionContext, Rates};
+use crate::scanner::Scanner;
 use crate::{HttpProtocols, Limits};
 
 /// What the HTTP of one endpoint is served with.

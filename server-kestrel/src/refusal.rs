@@ -13,6 +13,8 @@ pub(crate) enum Refusal {
     InvalidRequestTarget,
     /// The first bytes are those of a TLS handshake.
     TlsOverHttp,
+    /// The client speaks HTTP/2 where there is none.
+    Http2Preface,
     UnknownVersion,
     RequestLineTooLong,
     HeadersTooLarge,
@@ -22,6 +24,8 @@ pub(crate) enum Refusal {
     /// Two fields each tell another length.
     AmbiguousLength,
     FinalCodingNotChunked,
+    /// A request of HTTP/1.0 that has a body by its method does not tell the length.
+    LengthRequired,
     InvalidChunkSize,
     InvalidChunkExtension,
     InvalidChunkEnd,
@@ -31,6 +35,9 @@ pub(crate) enum Refusal {
     /// The head did not come in time.
     HeadTimeout,
 }
+
+/// A GOAWAY frame of HTTP/2 that names no stream, with the code `HTTP_1_1_REQUIRED` (RFC 9113, section 7).
+const GOAWAY_HTTP_1_1_REQUIRED: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13];
 
 impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
@@ -61,6 +68,7 @@ impl Refusal {
             Self::InvalidRequestLine => "the request line is malformed",
             Self::InvalidRequestTarget => "the request target is malformed",
             Self::TlsOverHttp => "the client speaks TLS on an endpoint without it",
+            Self::Http2Preface => "the client speaks HTTP/2 on an endpoint without it",
             Self::UnknownVersion => "the version of HTTP is unknown",
             Self::RequestLineTooLong => "the request line is longer than max_request_line_size",
             Self::HeadersTooLarge => "the header fields are larger than max_request_headers_total_size",
@@ -69,6 +77,7 @@ impl Refusal {
             Self::SeveralContentLengths => "there is more than one Content-Length",
             Self::AmbiguousLength => "two fields tell where the message ends",
             Self::FinalCodingNotChunked => "the last transfer coding is not chunked",
+            Self::LengthRequired => "a request of HTTP/1.0 does not tell the length of its body",
             Self::InvalidChunkSize => "the size of a chunk is malformed",
             Self::InvalidChunkExtension => "the extension of a chunk is malformed",
             Self::InvalidChunkEnd => "a chunk does not end where its size says",
@@ -80,6 +89,9 @@ impl Refusal {
 
     /// The answer, which goes out below the engine.
     pub(crate) fn response(self, with_server_header: bool) -> Bytes {
+        if self == Self::Http2Preface {
+            return Bytes::from_static(GOAWAY_HTTP_1_1_REQUIRED);
+        }
         let status = self.status();
         let mut text = String::with_capacity(160);
         let reason = status.canonical_reason().unwrap_or_default();

@@ -14,9 +14,10 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use server_abstractions::{
     App, Body, FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature,
-    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature, HttpMinResponseDataRateFeature, MinDataRate, HttpRequestBodyDetectionFeature,
-    HttpRequestIdentifierFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
-    HttpResponseTrailersFeature, HttpUpgradeFeature, Io, TooLate, Upgrade, UpgradeError,
+    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature,
+    HttpMinResponseDataRateFeature, HttpRequestBodyDetectionFeature, HttpRequestIdentifierFeature,
+    HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature, HttpResponseTrailersFeature,
+    HttpUpgradeFeature, Io, MinDataRate, TooLate, Upgrade, UpgradeError,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +73,11 @@ impl Rates {
     }
 
     fn get(&self, which: usize) -> Option<MinDataRate> {
-        if self.is_changed.load(Ordering::Acquire) { lock(&self.changed)[which] } else { self.defaults[which] }
+        if self.is_changed.load(Ordering::Acquire) {
+            lock(&self.changed)[which]
+        } else {
+            self.defaults[which]
+        }
     }
 
     fn set(&self, which: usize, rate: Option<MinDataRate>) {

@@ -113,6 +113,8 @@ mod tests {
         let place = |verdict: &Verdict, before: usize| match verdict {
             Verdict::Pass => None,
             Verdict::Hold(count) => Some((before + count, None)),
+            // A head is kept from the engine as far as it can be.
+            Verdict::Refuse(_, refusal) if !refusal.is_of_body() => Some((0, Some(*refusal))),
             Verdict::Refuse(count, refusal) => Some((before + count, Some(*refusal))),
         };
         for cut in 0..=bytes.len() {
@@ -147,6 +149,7 @@ mod tests {
             b"Content-Length: 1\r\nTransfer-Encoding: chunked",
             b"Transfer-Encoding: chunked\r\nContent-Length: 1",
             b"Transfer-Encoding: gzip",
+            b"Transfer-Encoding: gzip\r\nTransfer-Encoding: br",
             b"Transfer-Encoding: chunked, gzip",
             b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
             b"Transfer-Encoding: chunked, chunked",
@@ -205,6 +208,10 @@ mod tests {
             ("GET / HTTP/1.2\r\n\r\n", 505),
             ("GET / http/1.1\r\n\r\n", 505),
             ("GET /a#b HTTP/1.1\r\n\r\n", 400),
+            ("GET /\u{e5} HTTP/1.1\r\n\r\n", 400),
+            ("G#T / HTTP/1.1\r\n\r\n", 200),
+            ("POST / HTTP/1.0\r\n\r\n", 400),
+            ("POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n", 200),
             ("GET / HTTP/1.1", 200),
         ] {
             let found = match scan(bytes.as_bytes()) {

@@ -3,6 +3,7 @@
 use http::header::{CONNECTION, COOKIE, HOST};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use memchr::{memchr, memmem};
 
 /// A request that the app does not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,26 +112,37 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
     let is_connect = *request.method() == Method::CONNECT;
     let not_allowed =
         |allow, reason| Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, allow: Some(allow), reason });
-    if uri.authority().is_some() && uri.scheme().is_none() {
-        return if is_connect {
-            Ok(())
-        } else {
-            not_allowed("CONNECT", "an authority as the target belongs to CONNECT")
-        };
+    match (uri.scheme_str(), uri.authority()) {
+        (None, Some(authority)) => match authority.port_u16() {
+            _ if !is_valid_host(authority.as_str().as_bytes()) => {
+                Err(bad_request("the target is not a host and port"))
+            }
+            _ if !is_connect => not_allowed("CONNECT", "an authority as the target belongs to CONNECT"),
+            None | Some(0) => Err(bad_request("the target of CONNECT has no port")),
+            Some(_) => Ok(()),
+        },
+        _ if is_connect => Err(bad_request("the target of CONNECT must be a host and port")),
+        (None, None) if uri.path() == "*" && *request.method() != Method::OPTIONS => {
+            not_allowed("OPTIONS", "the target * belongs to OPTIONS")
+        }
+        (Some("http" | "https") | None, _) if !has_encoded_nul(uri.path().as_bytes()) => Ok(()),
+        (Some("http" | "https") | None, _) => Err(bad_request("the path has an encoded NUL")),
+        (Some(_), _) => Err(bad_request("the scheme of the target is not http or https")),
     }
-    if is_connect {
-        return Err(bad_request("the target of CONNECT must be a host and port"));
-    }
-    if uri.path() == "*" && *request.method() != Method::OPTIONS {
-        return not_allowed("OPTIONS", "the target * belongs to OPTIONS");
-    }
-    Ok(())
+}
+
+/// A path with an encoded NUL ends early for whoever decodes it and hands it to an operating system.
+fn has_encoded_nul(path: &[u8]) -> bool {
+    memchr(b'%', path).is_some_and(|first| memmem::find(&path[first..], b"%00").is_some())
 }
 
 /// An absolute target and its Host field must name the same authority.
 fn check_authority<B>(request: &Request<B>, host: &[u8]) -> Result<(), Refusal> {
     let uri = request.uri();
     let Some(authority) = uri.authority() else { return Ok(()) };
+    if uri.scheme().is_none() && host != authority.as_str().as_bytes() {
+        return Err(bad_request("the target of CONNECT and the Host field differ"));
+    }
     let named = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, named)| named);
     let default_port = match uri.scheme_str() {
         Some("https") => ":443",

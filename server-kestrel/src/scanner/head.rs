@@ -37,7 +37,11 @@ pub(super) struct Head {
     fields: usize,
     count: usize,
     length: Option<u64>,
+    /// Whether there is a transfer coding, and whether the last one so far is chunked.
+    is_encoded: bool,
     is_chunked: bool,
+    /// Whether the method and the version ask for a body with a length.
+    must_have_length: bool,
     is_connect: bool,
     is_upgrade: bool,
 }
@@ -50,7 +54,8 @@ impl Head {
         *self = Self { partial, ..Self::default() };
     }
 
-    /// How many of the bytes belong to the head, and what comes after it once it is complete.
+    /// How many of the bytes belong to the head, and what comes after it once it is complete. Of a head that is refused
+    /// the engine gets nothing, as far as it has not got it yet: it may have an opinion of its own.
     pub(super) fn scan(
         &mut self,
         bytes: &[u8],
@@ -59,13 +64,13 @@ impl Head {
         let mut at = 0;
         while let Some(length) = memchr(b'\n', &bytes[at..]) {
             let end = at + length;
-            let is_last = self.line_ends(&bytes[at..end], limits).map_err(|refusal| (end, refusal))?;
+            let is_last = self.line_ends(&bytes[at..end], limits).map_err(|refusal| (0, refusal))?;
             at = end + 1;
             if is_last {
-                return Ok((at, Some(self.complete().map_err(|refusal| (end, refusal))?)));
+                return Ok((at, Some(self.complete().map_err(|refusal| (0, refusal))?)));
             }
         }
-        self.line_goes_on(&bytes[at..], limits).map_err(|refusal| (bytes.len(), refusal))?;
+        self.line_goes_on(&bytes[at..], limits).map_err(|refusal| (0, refusal))?;
         Ok((bytes.len(), None))
     }
 
@@ -120,6 +125,9 @@ impl Head {
         if line[0] == 0x16 {
             return Err(Refusal::TlsOverHttp);
         }
+        if line == b"PRI * HTTP/2.0" {
+            return Err(Refusal::Http2Preface);
+        }
         let Some((rest, version)) = line.split_last_chunk::<8>() else {
             return Err(Refusal::InvalidRequestLine);
         };
@@ -129,11 +137,14 @@ impl Head {
             let is_version = is_word && memchr(b' ', rest).is_some();
             return Err(if is_version { Refusal::UnknownVersion } else { Refusal::InvalidRequestLine });
         }
-        // hyper would cut a fragment off; no form of a target has one (RFC 9112, section 3.2).
-        if memchr(b'#', rest).is_some() {
+        let method = memchr(b' ', rest).unwrap_or(rest.len());
+        let (method, target) = rest.split_at(method);
+        // hyper would cut a fragment off, and takes bytes that no URI has (RFC 9112, section 3.2).
+        if memchr(b'#', target).is_some() || !target.is_ascii() {
             return Err(Refusal::InvalidRequestTarget);
         }
-        self.is_connect = rest.starts_with(b"CONNECT ");
+        self.is_connect = method == b"CONNECT";
+        self.must_have_length = version == b"HTTP/1.0" && (method == b"POST" || method == b"PUT");
         Ok(())
     }
 
@@ -185,7 +196,7 @@ impl Head {
         if self.length.replace(length).is_some() {
             return Err(Refusal::SeveralContentLengths);
         }
-        if self.is_chunked {
+        if self.is_encoded {
             return Err(Refusal::AmbiguousLength);
         }
         Ok(())
@@ -195,11 +206,12 @@ impl Head {
         let is_chunked = |coding: &[u8]| trim(coding).eq_ignore_ascii_case(b"chunked");
         let mut codings = value.split(|byte| *byte == b',');
         let is_last = codings.next_back().is_some_and(is_chunked);
-        // Chunked comes last, and once (RFC 9112, section 6.1).
-        if !is_last || self.is_chunked || codings.any(is_chunked) {
+        // Chunked comes last, and once (RFC 9112, section 6.1); the fields of one name are one list.
+        if self.is_chunked || codings.any(is_chunked) {
             return Err(Refusal::FinalCodingNotChunked);
         }
-        self.is_chunked = true;
+        self.is_encoded = true;
+        self.is_chunked = is_last;
         if self.length.is_some() {
             return Err(Refusal::AmbiguousLength);
         }
@@ -210,6 +222,10 @@ impl Head {
     fn complete(&mut self) -> Result<State, Refusal> {
         let length = self.length.unwrap_or(0);
         let next = match () {
+            _ if self.is_encoded && !self.is_chunked => return Err(Refusal::FinalCodingNotChunked),
+            _ if self.must_have_length && !self.is_chunked && self.length.is_none() => {
+                return Err(Refusal::LengthRequired);
+            }
             // What follows a CONNECT is the tunnel, never a body (RFC 9110, section 9.3.6).
             _ if self.is_connect && (self.is_chunked || length > 0) => return Err(Refusal::AmbiguousLength),
             // The trailers count against what is left of the limits.

@@ -63,8 +63,8 @@ async fn which(request: Request<Body>) -> Response<Body> {
 #[tokio::test]
 async fn each_protocol_offers_the_features_of_the_table() {
     let server = Memory::start(which).await;
-    assert_eq!(server.client().await.get("/").await.text(), "");
-    assert_eq!(server.client().await.exchange(UPGRADE).await.text(), "upgrade");
+    assert_eq!(server.client().await.get("/").await.text(), "read rate write rate");
+    assert_eq!(server.client().await.exchange(UPGRADE).await.text(), "read rate write rate upgrade");
     let client = server.http2().await;
     assert_eq!(client.get("/").await.body, "trailers reset");
     client.settled().await;
@@ -83,7 +83,10 @@ async fn tls_adds_its_features_on_every_protocol() {
         let io = server.connector.connect().await.unwrap();
         connect_tls(io, client_config(&certificate, &[protocol])).await.unwrap()
     };
-    assert_eq!(Client::new(tls("http/1.1").await).get("/").await.text(), "tls handshake");
+    assert_eq!(
+        Client::new(tls("http/1.1").await).get("/").await.text(),
+        "read rate write rate tls handshake"
+    );
     assert_eq!(Http2::over_tls(tls("h2").await).await.get("/").await.body, "trailers reset tls handshake");
 }
 

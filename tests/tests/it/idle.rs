@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{
     Certificate, Client, Memory, client_config, connect_tls, count, echo, hello, manual, settle, soon,
-    status, within,
+    status, within, without_rates,
 };
 use crate::upgrade::{UPGRADE, by_feature, by_hyper};
 
@@ -256,7 +256,7 @@ async fn what_is_left_of_a_body_is_not_taken_for_a_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_may_pause_longer_than_an_idle_connection() {
-    let server = Memory::start(echo).await;
+    let server = Memory::start_with(without_rates, echo).await;
     let mut client = server.client().await;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nab").await;
     sleep(A_WHILE).await;

@@ -123,7 +123,8 @@ async fn the_last_request_of_a_connection_is_told_to_be_the_last() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_too_old_is_closed() {
-    let minute = |options: &mut KestrelOptions| options.limits.max_connection_age = Some(Duration::from_secs(60));
+    let minute =
+        |options: &mut KestrelOptions| options.limits.max_connection_age = Some(Duration::from_secs(60));
     let server = Memory::start_with(minute, hello).await;
     let mut idle = server.client().await;
     idle.get("/").await;
@@ -142,7 +143,8 @@ async fn a_connection_that_is_too_old_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_http_2_connection_that_is_too_old_is_told() {
-    let minute = |options: &mut KestrelOptions| options.limits.max_connection_age = Some(Duration::from_secs(60));
+    let minute =
+        |options: &mut KestrelOptions| options.limits.max_connection_age = Some(Duration::from_secs(60));
     let server = Memory::start_with(minute, hello).await;
     let mut client = server.client().await;
     client.send(PREFACE).await;
@@ -268,7 +270,8 @@ async fn a_response_may_be_taken_slowly_enough_and_as_slowly_as_the_app_allows()
 #[tokio::test(start_paused = true)]
 async fn a_window_that_does_not_open_ends_an_http_2_connection() {
     let server = Memory::start(large).await;
-    let (mut client, connection) = h2::client::handshake(server.connector.connect().await.unwrap()).await.unwrap();
+    let (mut client, connection) =
+        h2::client::handshake(server.connector.connect().await.unwrap()).await.unwrap();
     let connection = tokio::spawn(connection);
     let request = Request::get("http://a/").body(()).unwrap();
     let (response, _) = client.send_request(request, true).unwrap();
@@ -286,9 +289,11 @@ async fn a_body_over_http_2_that_stops_coming_ends_the_connection() {
         Response::new(Body::from(body.is_ok().to_string()))
     })
     .await;
-    let (mut client, connection) = h2::client::handshake(server.connector.connect().await.unwrap()).await.unwrap();
+    let (mut client, connection) =
+        h2::client::handshake(server.connector.connect().await.unwrap()).await.unwrap();
     let connection = tokio::spawn(connection);
-    let (_response, mut body) = client.send_request(Request::post("http://a/").body(()).unwrap(), false).unwrap();
+    let (_response, mut body) =
+        client.send_request(Request::post("http://a/").body(()).unwrap(), false).unwrap();
     body.send_data("abc".into(), false).unwrap();
     let before = Instant::now();
     let _ = within(DAY, connection).await.unwrap();

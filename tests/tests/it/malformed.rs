@@ -127,14 +127,7 @@ const DIFFERENT: &[(&str, u16, u16)] = &[
     ("GET / HTTP/1.1\r\nHost: a\r\nName: \x01\r\n\r\n", 400, 200),
     ("CONNECT / HTTP/1.1\r\nHost: a\r\n\r\n", 400, 200),
     // Laxer here.
-    ("GET /\u{e5} HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
-    ("GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
-    ("GET ws://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
     ("GET http://a/ HTTP/1.1\r\nHost: A\r\n\r\n", 200, 400),
-    ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 200, 400),
-    ("POST / HTTP/1.0\r\n\r\n", 200, 400),
-    // Another status for the same refusal.
-    ("GET ** HTTP/1.1\r\nHost: a\r\n\r\n", 405, 400),
 ];
 
 /// Sends a request and takes the one answer, after which the connection ends.

@@ -10,6 +10,8 @@ use crate::support::{
     connect_tls, frame, header_block, hello, soon,
 };
 
+const HTTP_1_1_REQUIRED: u32 = 13;
+
 async fn version(request: Request<Body>) -> Response<Body> {
     Response::new(Body::from(match request.version() {
         Version::HTTP_2 => "2",
@@ -66,9 +68,10 @@ async fn what_only_begins_like_a_preface_is_http_1() {
 async fn an_endpoint_of_http_1_takes_no_preface() {
     let server = Memory::start_endpoint(|endpoint| endpoint.protocols(HttpProtocols::Http1), version).await;
     assert_eq!(server.client().await.get("/").await.text(), "1");
-    // The original answers with GOAWAY and HTTP_1_1_REQUIRED.
     let mut client = server.client().await;
     client.send(PREFACE).await;
+    let goaway = client.frame_of(&[GOAWAY]).await;
+    assert_eq!(goaway.error_code(), HTTP_1_1_REQUIRED);
     client.closed().await;
 }
 
@@ -143,6 +146,7 @@ async fn over_tls_what_was_agreed_on_is_spoken() {
     let io = server.connector.connect().await.unwrap();
     let mut client = Client::new(connect_tls(io, client_config(&certificate, &["http/1.1"])).await.unwrap());
     client.send(PREFACE).await;
+    assert_eq!(client.frame_of(&[GOAWAY]).await.error_code(), HTTP_1_1_REQUIRED);
     client.closed().await;
 }
 

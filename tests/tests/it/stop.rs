@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::{
     Certificate, Client, END, GOAWAY, HEADERS, Http2, Memory, PREFACE, RST_STREAM, channel, client_config,
     collect, connect_tls, endless, frame, header_block, hello, manual, read_to_end, settle, soon,
-    start_on_tcp, status, within,
+    start_on_tcp, status, within, without_rates,
 };
 use crate::upgrade::{UPGRADE, by_feature, by_hyper, switching};
 
@@ -163,7 +163,7 @@ async fn a_head_that_does_not_come_to_its_end_delays_the_stop_by_five_seconds_at
 
 #[tokio::test(start_paused = true)]
 async fn a_request_whose_body_is_on_its_way_is_served() {
-    let server = Memory::start(crate::support::count).await;
+    let server = Memory::start_with(without_rates, crate::support::count).await;
     let mut client = server.client().await;
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await;
     settle().await;

@@ -80,6 +80,12 @@ pub(crate) async fn start_on_tcp<M>(app: impl IntoService<M>) -> (Running, Socke
     (running, address)
 }
 
+/// Peers may be as slow as they like.
+pub(crate) fn without_rates(options: &mut KestrelOptions) {
+    options.limits.min_request_body_data_rate = None;
+    options.limits.min_response_data_rate = None;
+}
+
 /// A server in memory.
 pub(crate) struct Memory {
     pub(crate) running: Running,
