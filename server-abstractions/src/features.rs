@@ -13,8 +13,8 @@ pub use body::{
 };
 pub use collection::{FeatureCollection, FeatureQuery, FeatureSource, RequestFeatures};
 pub use connection::{
-    ConnectionItemsFeature, EndpointFeature, HttpConnectionFeature, HttpSchemeFeature, TlsConnectionFeature,
-    TlsHandshakeFeature, TlsProtocol,
+    ConnectionEndFeature, ConnectionItemsFeature, EndpointFeature, HttpConnectionFeature, HttpSchemeFeature,
+    TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol,
 };
 pub use lifetime::{
     ConnectionLifetimeFeature, Http2StreamIdFeature, HttpRequestIdentifierFeature,

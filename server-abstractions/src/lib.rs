@@ -39,7 +39,7 @@
 //! | [`Http2StreamIdFeature`] | request | no | no: the HTTP engine does not tell it |
 //! | [`HttpSchemeFeature`] | connection | yes | yes |
 //! | [`HttpPathBaseFeature`] | request | set | set |
-//! | [`HttpConnectionFeature`], [`ConnectionItemsFeature`], [`ConnectionLifetimeFeature`], [`EndpointFeature`] | connection | yes | yes |
+//! | [`HttpConnectionFeature`], [`ConnectionItemsFeature`], [`ConnectionLifetimeFeature`], [`ConnectionEndFeature`], [`EndpointFeature`] | connection | yes | yes |
 //! | [`TlsConnectionFeature`], [`TlsHandshakeFeature`] | connection | over TLS | over TLS |
 //! | [`ServerAddressesFeature`] | server | yes | yes |
 
@@ -59,14 +59,14 @@ pub use body::Body;
 pub use connection::{BoxConnectionService, Connection, FromFnLayer, Io, Listener, Next, from_fn};
 pub use context::HttpContext;
 pub use features::{
-    AddressesFixed, ConnectionItemsFeature, ConnectionLifetimeFeature, EndpointFeature, FeatureCollection,
-    FeatureQuery, FeatureSource, Http2StreamIdFeature, HttpConnectionFeature, HttpExtendedConnectFeature,
-    HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature, HttpMinResponseDataRateFeature,
-    HttpPathBaseFeature, HttpRequestBodyDetectionFeature, HttpRequestFeature, HttpRequestIdentifierFeature,
-    HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature, HttpResponseFeature,
-    HttpResponseTrailersFeature, HttpSchemeFeature, HttpUpgradeFeature, MinDataRate, PathBase,
-    RequestFeatures, ServerAddresses, ServerAddressesFeature, TlsConnectionFeature, TlsHandshakeFeature,
-    TlsProtocol, TooLate, Upgrade, UpgradeError,
+    AddressesFixed, ConnectionEndFeature, ConnectionItemsFeature, ConnectionLifetimeFeature, EndpointFeature,
+    FeatureCollection, FeatureQuery, FeatureSource, Http2StreamIdFeature, HttpConnectionFeature,
+    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature,
+    HttpMinResponseDataRateFeature, HttpPathBaseFeature, HttpRequestBodyDetectionFeature, HttpRequestFeature,
+    HttpRequestIdentifierFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
+    HttpResponseFeature, HttpResponseTrailersFeature, HttpSchemeFeature, HttpUpgradeFeature, MinDataRate,
+    PathBase, RequestFeatures, ServerAddresses, ServerAddressesFeature, TlsConnectionFeature,
+    TlsHandshakeFeature, TlsProtocol, TooLate, Upgrade, UpgradeError,
 };
 pub use http;
 pub use lifetime::{Lifetime, LifetimeGuard};

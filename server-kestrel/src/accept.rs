@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::capacity::Capacity;
-use crate::connection::{Accepted, EndpointInfo};
+use crate::connection::{Accepted, EndpointInfo, Peer};
 use crate::listener::ErasedListener;
-use crate::protocol::is_disconnect;
+use crate::protocol::{error_type, is_disconnect};
 
 /// How an endpoint serves its connections; a reload replaces it, and the connections of the old one end.
 #[derive(Clone)]
@@ -173,9 +173,11 @@ impl<F: Future> Future for UntilAborted<F> {
 }
 
 fn log_end(error: &(dyn std::error::Error + 'static), features: &FeatureCollection) {
-    let connection = features.get::<dyn HttpConnectionFeature>();
-    let id = connection.as_ref().map_or("", |connection| connection.connection_id());
-    let peer = connection.as_ref().and_then(|connection| connection.remote_address());
+    let peer = Peer::of(features);
+    let (id, peer) = (peer.id(), peer.address());
+    if let Some(accepted) = features.get::<Accepted>() {
+        accepted.ends_with(error_type(error));
+    }
     if is_disconnect(error) {
         tracing::trace!(connection = id, ?peer, error, "the peer has gone");
     } else {

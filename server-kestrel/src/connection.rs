@@ -1,6 +1,7 @@
 //! What the server knows of one connection, as features and as state.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,8 +10,9 @@ use atomic_waker::AtomicWaker;
 use http::Extensions;
 use http::uri::Scheme;
 use server_abstractions::{
-    Address, Connection, ConnectionItemsFeature, ConnectionLifetimeFeature, EndpointFeature,
-    FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature, HttpSchemeFeature, Lifetime,
+    Address, Connection, ConnectionEndFeature, ConnectionItemsFeature, ConnectionLifetimeFeature,
+    EndpointFeature, FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature,
+    HttpSchemeFeature, Lifetime,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,8 @@ pub(crate) struct Accepted {
     transport: FeatureCollection,
     items: Mutex<Extensions>,
     places: Mutex<Places>,
+    /// Why the connection ends, if that is no good reason.
+    error_type: OnceLock<&'static str>,
     pub(crate) lifetime: Lifetime,
     pub(crate) signals: Signals,
 }
@@ -75,6 +79,7 @@ impl Accepted {
             transport,
             items: Mutex::default(),
             places: Mutex::new(Places { connection: Some(place), ..Places::default() }),
+            error_type: OnceLock::new(),
             lifetime: lifetime.clone(),
             signals: Signals::default(),
         });
@@ -84,6 +89,11 @@ impl Accepted {
 
     fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first reason is the one; returns whether it is this.
+    pub(crate) fn ends_with(&self, error_type: &'static str) -> bool {
+        self.error_type.set(error_type).is_ok()
     }
 
     /// Keeps the place among the connections of the remote address.
@@ -124,10 +134,34 @@ impl FeatureSource for Accepted {
             .offer::<dyn HttpSchemeFeature>(|| self.clone())
             .offer::<dyn ConnectionLifetimeFeature>(|| self.clone())
             .offer::<dyn ConnectionItemsFeature>(|| self.clone())
+            .offer::<dyn ConnectionEndFeature>(|| self.clone())
             .offer::<dyn EndpointFeature>(|| self.endpoint.clone())
             .offer::<Self>(|| self.clone());
         query.otherwise(&self.transport);
         query.otherwise(&self.endpoint.server_features);
+    }
+}
+
+impl ConnectionEndFeature for Accepted {
+    fn error_type(&self) -> Option<&'static str> {
+        self.error_type.get().copied()
+    }
+}
+
+/// Who is on the other side, for the log.
+pub(crate) struct Peer(Option<Arc<dyn HttpConnectionFeature>>);
+
+impl Peer {
+    pub(crate) fn of(features: &FeatureCollection) -> Self {
+        Self(features.get())
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.0.as_ref().map_or("", |connection| connection.connection_id())
+    }
+
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.0.as_ref().and_then(|connection| connection.remote_address())
     }
 }
 
@@ -277,6 +311,11 @@ pub(crate) struct Activity {
     /// Pieces of responses that the engine has and does not ask for more of (HTTP/2).
     waiting_pieces: AtomicU32,
     is_body_too_slow: AtomicBool,
+    broken_body: OnceLock<Refusal>,
+    /// The number of the header block that is open (HTTP/2); 0 is none.
+    open_block: AtomicU32,
+    /// The code of the GOAWAY that the connection is cut off with (HTTP/2), plus one.
+    leaving: AtomicU64,
     body_reader: AtomicWaker,
 }
 
@@ -391,6 +430,38 @@ impl Activity {
     pub(crate) fn fail_body(&self) {
         self.is_body_too_slow.store(true, Ordering::Relaxed);
         self.body_reader.wake();
+    }
+
+    /// The scanner found that the body that is coming in is broken (HTTP/1.1).
+    pub(crate) fn break_body(&self, refusal: Refusal) {
+        let _ = self.broken_body.set(refusal);
+    }
+
+    pub(crate) fn broken_body(&self) -> Option<Refusal> {
+        self.broken_body.get().copied()
+    }
+
+    /// A header block has begun, or none is open (HTTP/2).
+    pub(crate) fn set_open_block(&self, block: Option<NonZeroU32>) {
+        let block = block.map_or(0, NonZeroU32::get);
+        if self.open_block.swap(block, Ordering::Relaxed) != block {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of the header block that is open (HTTP/2).
+    pub(crate) fn open_block(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.open_block.load(Ordering::Relaxed))
+    }
+
+    /// The connection is cut off with this code (HTTP/2), when it is read from next.
+    pub(crate) fn go_away(&self, code: u32) {
+        self.leaving.store(u64::from(code) + 1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leaving_with(&self) -> Option<u32> {
+        let code = self.leaving.load(Ordering::Relaxed).checked_sub(1)?;
+        u32::try_from(code).ok()
     }
 
     pub(crate) fn is_body_too_slow(&self) -> bool {

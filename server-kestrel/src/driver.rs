@@ -1,6 +1,7 @@
 //! Drives one connection of an HTTP engine under its deadlines and the server's lifetime.
 
 use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -64,6 +65,8 @@ pin_project! {
         request_headers_timeout: Duration,
         // When the connection is too old.
         retirement: Option<Instant>,
+        // The header block that is open (HTTP/2), and since when at the most.
+        open_block: Option<(NonZeroU32, Instant)>,
         incoming: Meter,
         outgoing: Meter,
         #[pin]
@@ -127,6 +130,7 @@ impl<E: Engine> Driver<E> {
             keep_alive_timeout: limits.keep_alive_timeout,
             look: LOOK.min(limits.keep_alive_timeout),
             request_headers_timeout: limits.request_headers_timeout,
+            open_block: None,
             incoming: Meter::default(),
             outgoing: Meter::default(),
             retirement: limits.max_connection_age.map(|age| after_now(with_jitter(age))),
@@ -158,6 +162,8 @@ impl<E: Engine> Future for Driver<E> {
             }
             let signals = self.as_mut().signals(cx);
             if signals & (ABORTING | Signals::KILL) != 0 {
+                let is_killed = signals & Signals::KILL != 0;
+                self.context.cut_off(if is_killed { "aborted_by_app" } else { "app_shutdown_timeout" });
                 return Poll::Ready(Ok(()));
             }
             let must_close = self.as_mut().heed(signals)
@@ -165,6 +171,10 @@ impl<E: Engine> Future for Driver<E> {
                     Deadline::None => false,
                     Deadline::Close => true,
                     Deadline::Drop => return Poll::Ready(Ok(())),
+                    Deadline::CutOff(error_type) => {
+                        self.cut_off(error_type, cx);
+                        return Poll::Ready(Ok(()));
+                    }
                 };
             if !must_close {
                 return Poll::Pending;
@@ -179,9 +189,21 @@ enum Deadline {
     None,
     Close,
     Drop,
+    /// Drop, for this reason.
+    CutOff(&'static str),
 }
 
 impl<E: Engine> Driver<E> {
+    /// Ends the connection at once; a peer of HTTP/2 is told, if that is possible.
+    fn cut_off(self: Pin<&mut Self>, error_type: &'static str, cx: &mut Context<'_>) {
+        let this = self.project();
+        this.context.cut_off(error_type);
+        if !this.context.is_http1 {
+            this.context.activity.go_away(h2::Reason::INTERNAL_ERROR.into());
+            let _ = this.engine.poll(cx);
+        }
+    }
+
     /// The signals sent so far; registers for the next ones.
     fn signals(self: Pin<&mut Self>, cx: &mut Context<'_>) -> u8 {
         let this = self.project();
@@ -298,35 +320,40 @@ impl<E: Engine> Driver<E> {
         this.timer.reset(after_now(after));
     }
 
-    /// Whether the peer sends or takes too slowly.
-    fn is_too_slow(self: Pin<&mut Self>) -> bool {
+    /// Why the peer is too slow, if it is: with a body, with taking a response, with a header block of HTTP/2.
+    fn too_slow(self: Pin<&mut Self>) -> Option<&'static str> {
         let this = self.project();
+        let now = Instant::now();
+        let open = this.context.activity.open_block().map(|block| match *this.open_block {
+            Some((number, since)) if number == block => (block, since),
+            _ => (block, now),
+        });
+        *this.open_block = open;
+        if open.is_some_and(|(_, since)| now - since >= *this.request_headers_timeout) {
+            return Some("request_headers_timeout");
+        }
         let (activity, rates) = (&this.context.activity, &this.context.rates);
         let is_awaited = activity.is_body_awaited() && activity.phase() == Phase::Busy;
         if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.request_body()) {
-            this.context.log_end("min_request_body_data_rate");
             if !this.context.is_http1 {
-                return true;
+                return Some("min_request_body_data_rate");
             }
             activity.fail_body();
         }
         let is_waiting = activity.is_response_waiting() && activity.phase() != Phase::Upgraded;
         let is_too_slow = this.outgoing.is_too_slow(is_waiting, activity.sent_bytes(), rates.response());
-        if is_too_slow {
-            this.context.log_end("min_response_data_rate");
-        }
-        is_too_slow
+        is_too_slow.then_some("min_response_data_rate")
     }
 
     fn fired(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Deadline {
-        if self.as_mut().is_too_slow() {
-            return Deadline::Drop;
+        if let Some(error_type) = self.as_mut().too_slow() {
+            return Deadline::CutOff(error_type);
         }
         let changes = self.context.activity.changes();
         if self.armed == Armed::Deadline {
             return self.expire(cx);
         }
-        if self.closing == Closing::No && self.retirement.is_some_and(|end| end <= Instant::now()) {
+        if self.closing == Closing::No && self.is_retired() {
             // A request may be on its way to a connection of HTTP/1.1 that is not idle: its answer is the last one.
             if !self.context.is_http1 || self.seen_changes == Some(changes) {
                 return Deadline::Close;
@@ -346,7 +373,7 @@ impl<E: Engine> Driver<E> {
                 self.arm(Armed::Look, look, changes);
             }
             // Nothing has happened since the last look, so it has been idle since then at the least.
-            Phase::Idle => {
+            Phase::Idle if self.context.activity.open_block().is_none() => {
                 if self.context.activity.is_between_requests() {
                     self.as_mut().project().engine.rest();
                     // The engine is polled once more, to wait for what comes next.
@@ -359,13 +386,23 @@ impl<E: Engine> Driver<E> {
                 };
                 self.arm(Armed::Deadline, left, changes);
             }
-            _ if self.context.activity.is_body_awaited() || self.context.activity.is_response_waiting() => {
+            _ if self.must_look() => {
                 let look = self.look;
                 self.arm(Armed::Look, look, changes);
             }
             _ => *self.as_mut().project().armed = Armed::No,
         }
         Deadline::None
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retirement.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// Whether the peer is waited for, however little happens.
+    fn must_look(&self) -> bool {
+        let activity = &self.context.activity;
+        activity.is_body_awaited() || activity.is_response_waiting() || activity.open_block().is_some()
     }
 
     /// The deadline has passed.
@@ -381,7 +418,8 @@ impl<E: Engine> Driver<E> {
         let activity = &self.context.activity;
         let (changes, now) = (activity.changes(), activity.bytes());
         let bytes = match self.closing {
-            _ if matches!(activity.phase(), Phase::Head | Phase::Lingering) => return Deadline::Drop,
+            _ if activity.phase() == Phase::Head => return Deadline::CutOff("request_headers_timeout"),
+            _ if activity.phase() == Phase::Lingering => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
             Closing::No if activity.is_write_blocked() => {
@@ -389,7 +427,12 @@ impl<E: Engine> Driver<E> {
                 self.arm(Armed::Look, look, changes);
                 return Deadline::None;
             }
-            Closing::No | Closing::Fresh => return Deadline::Close,
+            Closing::No if self.is_retired() => return Deadline::Close,
+            Closing::No => {
+                self.context.accepted.ends_with("keep_alive_timeout");
+                return Deadline::Close;
+            }
+            Closing::Fresh => return Deadline::Close,
             Closing::Engine { bytes } => bytes,
         };
         // Of HTTP/2 what still comes may be anything, such as PINGs, and is no reason to wait.

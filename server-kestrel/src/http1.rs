@@ -8,7 +8,6 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper_util::rt::TokioIo;
-use server_abstractions::HttpConnectionFeature;
 use tokio::io::AsyncWrite;
 
 use crate::Limits;
@@ -80,14 +79,7 @@ impl Http1 {
 
 impl Http1 {
     fn refusing(&self, io: ConnectionIo, refusal: Refusal) -> State {
-        let connection = self.context.features.get::<dyn HttpConnectionFeature>();
-        tracing::debug!(
-            connection = connection.as_ref().map_or("", |connection| connection.connection_id()),
-            peer = ?connection.as_ref().and_then(|connection| connection.remote_address()),
-            status = refusal.status().as_u16(),
-            reason = refusal.reason(),
-            "a request was refused"
-        );
+        self.context.refused(refusal);
         State::Refusing(Box::new(Refusing { io, response: refusal.response(self.context.add_server_header) }))
     }
 }

@@ -211,7 +211,7 @@ fn builder(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExe
         .enable_connect_protocol()
         .max_concurrent_streams(limits.http2.max_streams_per_connection)
         .max_frame_size(limits.http2.max_frame_size)
-        .max_header_list_size(limits.max_request_headers_total_size)
+        .max_header_list_size(limits.max_http2_header_list_size())
         .initial_stream_window_size(limits.http2.initial_stream_window_size)
         .initial_connection_window_size(limits.http2.initial_connection_window_size)
         .keep_alive_interval(limits.http2.keep_alive_ping_delay)

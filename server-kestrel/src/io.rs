@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connection::{Accepted, Activity, Phase};
+use crate::frames::{Flood, Frames};
 use crate::refusal::Refusal;
 use crate::scanner::{Scanner, Verdict};
 
@@ -32,6 +33,12 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended the connection")
 }
 
+/// What looks at the bytes that come in before the engine does.
+pub(crate) enum Follower {
+    Http1(Scanner),
+    Http2(Frames),
+}
+
 /// Counts bytes, tells the phase, and stays with the bytes when they are upgraded: whoever takes the upgrade, the
 /// connection is counted until this is dropped, and ends when the server aborts.
 pub(crate) struct ConnectionIo {
@@ -39,9 +46,7 @@ pub(crate) struct ConnectionIo {
     /// What was read before there was an engine to read it.
     prefix: Bytes,
     activity: Arc<Activity>,
-    is_http1: bool,
-    /// Follows the requests of HTTP/1.1.
-    scanner: Option<Scanner>,
+    follower: Follower,
     /// Why the body that is coming in cannot go on.
     broken: Option<Refusal>,
     held: Held,
@@ -127,13 +132,12 @@ impl ConnectionIo {
         io: Box<dyn Io>,
         prefix: Bytes,
         activity: Arc<Activity>,
-        scanner: Option<Scanner>,
+        follower: Follower,
         accepted: &Arc<Accepted>,
     ) -> Self {
         let count = accepted.lifetime.guard();
         let guard = Guard { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count };
-        let is_http1 = scanner.is_some();
-        Self { io, prefix, activity, is_http1, scanner, broken: None, held: Held::default(), guard }
+        Self { io, prefix, activity, follower, broken: None, held: Held::default(), guard }
     }
 
     /// Says that nothing more will come, then reads and forgets what the peer sends until it ends as well: a close
@@ -230,7 +234,7 @@ impl ConnectionIo {
 
     /// Keeps a complete answer that shall wait for the next ones.
     fn hold(&mut self, bufs: &[IoSlice<'_>]) -> bool {
-        if !self.is_http1 {
+        if !self.is_http1() {
             return false;
         }
         let is_complete = self.activity.phase() == Phase::Idle && self.activity.may_hold();
@@ -318,7 +322,7 @@ impl AsyncRead for ConnectionIo {
             ready!(self.release(cx))?;
             self.held.read();
         }
-        ready!(self.decide())?;
+        ready!(self.decide(cx))?;
         let before = buf.filled().len();
         if self.prefix.is_empty() {
             match Pin::new(&mut *self.io).poll_read(cx, buf) {
@@ -334,18 +338,26 @@ impl AsyncRead for ConnectionIo {
         }
         let count = buf.filled().len() - before;
         if count > 0 {
-            self.activity.received(count, self.is_http1);
-            return self.scan(buf, before);
+            let is_http1 = self.is_http1();
+            self.activity.received(count, is_http1);
+            return self.scan(cx, buf, before);
         }
         Poll::Ready(Ok(()))
     }
 }
 
 impl ConnectionIo {
+    fn is_http1(&self) -> bool {
+        matches!(self.follower, Follower::Http1(_))
+    }
+
     /// Whether the engine may have the next bytes: none after a request that was refused, and none after one whose
     /// answer tells what they are, before it has.
-    fn decide(&mut self) -> Poll<io::Result<()>> {
-        let Some(scanner) = &mut self.scanner else { return Poll::Ready(Ok(())) };
+    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let scanner = match &mut self.follower {
+            Follower::Http1(scanner) => scanner,
+            Follower::Http2(_) => return self.go_away(cx),
+        };
         if let Some(refusal) = self.broken {
             return Poll::Ready(Err(broken(refusal)));
         }
@@ -361,10 +373,38 @@ impl ConnectionIo {
         Poll::Ready(Ok(()))
     }
 
+    /// Ends a connection of HTTP/2 that is to be cut off, with a GOAWAY if that can be sent at once: while nothing
+    /// waits to be written, the engine is between two frames.
+    fn go_away(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(code) = self.activity.leaving_with() else { return Poll::Ready(Ok(())) };
+        if !self.activity.is_write_blocked() {
+            let [a, b, c, d] = code.to_be_bytes();
+            let frame = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, a, b, c, d];
+            let written = Pin::new(&mut *self.io).poll_write(cx, &frame);
+            if matches!(written, Poll::Ready(Ok(_))) {
+                let _ = Pin::new(&mut *self.io).poll_flush(cx);
+            }
+        }
+        Poll::Ready(Err(ended()))
+    }
+
+    fn scan_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let Follower::Http2(frames) = &mut self.follower else { return Poll::Ready(Ok(())) };
+        if let Err(Flood) = frames.scan(bytes, self.activity.bytes()) {
+            self.guard.accepted.ends_with("control_frame_limit_exceeded");
+            self.activity.go_away(h2::Reason::ENHANCE_YOUR_CALM.into());
+            let _ = self.go_away(cx);
+            let error = "the peer sends frames without a request and without content";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+        }
+        self.activity.set_open_block(frames.open_block());
+        Poll::Ready(Ok(()))
+    }
+
     /// Keeps from the engine what it must not get of the bytes that were just read.
-    fn scan(&mut self, buf: &mut ReadBuf<'_>, before: usize) -> Poll<io::Result<()>> {
-        let Some(scanner) = &mut self.scanner else { return Poll::Ready(Ok(())) };
+    fn scan(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, before: usize) -> Poll<io::Result<()>> {
         let bytes = &buf.filled()[before..];
+        let Follower::Http1(scanner) = &mut self.follower else { return self.scan_frames(cx, bytes) };
         let count = match scanner.scan(bytes) {
             Verdict::Pass => return Poll::Ready(Ok(())),
             Verdict::Hold(count) => {
@@ -372,11 +412,13 @@ impl ConnectionIo {
                 count
             }
             // The engine is in the middle of a body: whoever reads it learns that it is broken.
-            Verdict::Refuse(0, refusal) if refusal.is_of_body() => {
-                buf.set_filled(before);
-                return Poll::Ready(Err(broken(refusal)));
-            }
             Verdict::Refuse(count, refusal) if refusal.is_of_body() => {
+                self.guard.accepted.ends_with(refusal.error_type());
+                self.activity.break_body(refusal);
+                if count == 0 {
+                    buf.set_filled(before);
+                    return Poll::Ready(Err(broken(refusal)));
+                }
                 self.broken = Some(refusal);
                 count
             }
@@ -434,7 +476,7 @@ impl AsyncWrite for ConnectionIo {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.release(cx))?;
-        if self.is_http1 && (self.activity.must_linger() || self.has_unread(cx)) {
+        if self.is_http1() && (self.activity.must_linger() || self.has_unread(cx)) {
             return self.linger(cx);
         }
         match Pin::new(&mut *self.io).poll_shutdown(cx) {

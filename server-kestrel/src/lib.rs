@@ -43,6 +43,7 @@ mod connection;
 mod detect;
 mod driver;
 mod endpoint;
+mod frames;
 mod http1;
 mod http2;
 mod inherited;

@@ -141,6 +141,16 @@ impl Limits {
         self.max_request_line_size as usize + self.max_request_headers_total_size as usize + 1024
     }
 
+    /// The bytes of a header list that the HTTP/2 engine must take, where each field counts 32 bytes more (RFC 9113,
+    /// section 6.5.2) and the line is a part of it.
+    pub(crate) fn max_http2_header_list_size(&self) -> u32 {
+        const PSEUDO_FIELDS: u32 = 5;
+        let fields = self.max_request_header_count.saturating_add(PSEUDO_FIELDS);
+        self.max_request_headers_total_size
+            .saturating_add(self.max_request_line_size)
+            .saturating_add(fields.saturating_mul(32))
+    }
+
     /// The engine has one number for the head, for what it reads and for what it writes.
     pub(crate) fn max_engine_buffer_size(&self) -> usize {
         let limits = [self.max_request_buffer_size, self.max_response_buffer_size];

@@ -8,9 +8,10 @@ use server_abstractions::{App, BoxConnectionService, BoxError, Connection, HttpS
 use crate::connection::{Accepted, Activity};
 use crate::detect::{Protocol, detect};
 use crate::driver::Driver;
+use crate::frames::Frames;
 use crate::http1::Http1;
 use crate::http2::Http2;
-use crate::io::ConnectionIo;
+use crate::io::{ConnectionIo, Follower};
 use crate::request::{ConnectionContext, Rates};
 use crate::scanner::Scanner;
 use crate::{HttpProtocols, Limits};
@@ -42,8 +43,11 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     };
     let activity = Arc::new(Activity::default());
     let is_http1 = protocol == Protocol::Http1;
-    let scanner = is_http1.then(|| Scanner::new(limits.head()));
-    let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), scanner, &accepted);
+    let follower = match protocol {
+        Protocol::Http1 => Follower::Http1(Scanner::new(limits.head())),
+        Protocol::Http2 => Follower::Http2(Frames::new()),
+    };
+    let io = ConnectionIo::new(io, prefix, Arc::clone(&activity), follower, &accepted);
     let scheme = features.get::<dyn HttpSchemeFeature>().map(|feature| feature.scheme());
     let context = Arc::new(ConnectionContext {
         required_scheme: (!options.allow_alternate_schemes).then_some(scheme).flatten(),
@@ -55,6 +59,7 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
         max_request_body_size: limits.max_request_body_size,
         max_requests: limits.max_requests_per_connection,
         max_upgraded: limits.max_concurrent_upgraded_connections,
+        head: limits.head(),
         rates: Rates::new(limits.min_request_body_data_rate, limits.min_response_data_rate),
     });
     match protocol {
@@ -66,6 +71,36 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
             let engine = Http2::new(io, &options, &context);
             Box::pin(Driver::new(engine, context, limits)).await
         }
+    }
+}
+
+/// What a connection ends with that failed in this way, as metrics name it.
+pub(crate) fn error_type(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    let is_parse = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    if is_disconnect(error) {
+        "connection_reset"
+    } else if is_parse {
+        "invalid_request_headers"
+    } else if let Some(reason) = causes().find_map(|cause| cause.downcast_ref::<h2::Error>()?.reason()) {
+        of_http2(reason)
+    } else if causes().any(|cause| cause.is::<io::Error>()) {
+        "io_error"
+    } else {
+        "other_error"
+    }
+}
+
+fn of_http2(reason: h2::Reason) -> &'static str {
+    match reason {
+        h2::Reason::ENHANCE_YOUR_CALM => "stream_reset_limit_exceeded",
+        h2::Reason::FLOW_CONTROL_ERROR => "flow_control_window_exceeded",
+        h2::Reason::FRAME_SIZE_ERROR => "invalid_frame_length",
+        h2::Reason::COMPRESSION_ERROR => "error_reading_headers",
+        h2::Reason::STREAM_CLOSED => "frame_after_stream_close",
+        h2::Reason::PROTOCOL_ERROR => "unexpected_frame",
+        h2::Reason::HTTP_1_1_REQUIRED => "invalid_http_version",
+        _ => "other_error",
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a connection is ended, and with what answer.
+//! Why a request is refused, and with what answer.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::StatusCode;
 
-/// Why a request is refused before it reaches the app. The connection is closed after the answer.
+/// Why a request of HTTP/1.1 is refused. The connection is closed after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     InvalidRequestLine,
@@ -30,10 +30,26 @@ pub(crate) enum Refusal {
     InvalidChunkExtension,
     InvalidChunkEnd,
     InvalidTrailer,
+    /// The engine found what the scanner did not.
+    InvalidBody,
     /// The trailers are more than the limits of the header fields leave.
     TrailersTooLarge,
     /// The head did not come in time.
     HeadTimeout,
+    BodyTooLarge,
+    BodyTooSlow,
+    MissingHost,
+    SeveralHosts,
+    InvalidHost,
+    /// The target and the Host field name different hosts.
+    HostMismatch,
+    UnsupportedScheme,
+    EncodedNul,
+    InvalidConnectTarget,
+    /// The target belongs to CONNECT.
+    ConnectRequired,
+    /// The target belongs to OPTIONS.
+    OptionsRequired,
 }
 
 /// A GOAWAY frame of HTTP/2 that names no stream, with the code `HTTP_1_1_REQUIRED` (RFC 9113, section 7).
@@ -42,15 +58,26 @@ const GOAWAY_HTTP_1_1_REQUIRED: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 impl Refusal {
     pub(crate) fn status(self) -> StatusCode {
         match self {
+            Self::ConnectRequired | Self::OptionsRequired => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnknownVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::RequestLineTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge | Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::HeadTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTimeout | Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
 
-    /// Whether the request has reached the app, which is told when it reads on.
+    /// The method that the target needs, for `Allow`.
+    pub(crate) fn allow(self) -> Option<&'static str> {
+        match self {
+            Self::ConnectRequired => Some("CONNECT"),
+            Self::OptionsRequired => Some("OPTIONS"),
+            _ => None,
+        }
+    }
+
+    /// Whether the scanner found it in a body: the request has reached the app, which is told when it reads on.
     pub(crate) fn is_of_body(self) -> bool {
         matches!(
             self,
@@ -60,6 +87,41 @@ impl Refusal {
                 | Self::InvalidTrailer
                 | Self::TrailersTooLarge
         )
+    }
+
+    /// What the connection ends with, as metrics name it.
+    pub(crate) fn error_type(self) -> &'static str {
+        match self {
+            Self::TlsOverHttp => "tls_not_supported",
+            Self::Http2Preface | Self::UnknownVersion => "invalid_http_version",
+            Self::InvalidRequestLine
+            | Self::InvalidRequestTarget
+            | Self::RequestLineTooLong
+            | Self::UnsupportedScheme
+            | Self::EncodedNul
+            | Self::InvalidConnectTarget
+            | Self::ConnectRequired
+            | Self::OptionsRequired => "invalid_request_line",
+            Self::HeadersTooLarge | Self::TrailersTooLarge => "max_request_headers_total_size_exceeded",
+            Self::TooManyHeaders => "max_request_header_count_exceeded",
+            Self::InvalidContentLength
+            | Self::SeveralContentLengths
+            | Self::AmbiguousLength
+            | Self::FinalCodingNotChunked
+            | Self::LengthRequired
+            | Self::MissingHost
+            | Self::SeveralHosts
+            | Self::InvalidHost
+            | Self::HostMismatch => "invalid_request_headers",
+            Self::InvalidChunkSize
+            | Self::InvalidChunkExtension
+            | Self::InvalidChunkEnd
+            | Self::InvalidTrailer
+            | Self::InvalidBody => "invalid_request_body",
+            Self::HeadTimeout => "request_headers_timeout",
+            Self::BodyTooLarge => "max_request_body_size_exceeded",
+            Self::BodyTooSlow => "min_request_body_data_rate",
+        }
     }
 
     /// What the client did, for the log.
@@ -82,8 +144,20 @@ impl Refusal {
             Self::InvalidChunkExtension => "the extension of a chunk is malformed",
             Self::InvalidChunkEnd => "a chunk does not end where its size says",
             Self::InvalidTrailer => "the trailers are malformed",
+            Self::InvalidBody => "the body is malformed",
             Self::TrailersTooLarge => "the trailers exceed what the limits of the header fields leave",
             Self::HeadTimeout => "the head did not arrive within request_headers_timeout",
+            Self::BodyTooLarge => "the body is larger than max_request_body_size",
+            Self::BodyTooSlow => "the body came in more slowly than min_request_body_data_rate",
+            Self::MissingHost => "the Host field is missing",
+            Self::SeveralHosts => "there is more than one Host field",
+            Self::InvalidHost => "the Host field is not a host and port",
+            Self::HostMismatch => "the target and the Host field name different hosts",
+            Self::UnsupportedScheme => "the scheme of the target is not http or https",
+            Self::EncodedNul => "the path has an encoded NUL",
+            Self::InvalidConnectTarget => "the target of CONNECT is not a host and port",
+            Self::ConnectRequired => "an authority as the target belongs to CONNECT",
+            Self::OptionsRequired => "the target * belongs to OPTIONS",
         }
     }
 

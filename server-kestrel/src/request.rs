@@ -21,11 +21,15 @@ use server_abstractions::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::{Accepted, Activity, Signals};
+use crate::connection::{Accepted, Activity, Peer, Signals};
+use crate::refusal::Refusal;
 use crate::request_body::RequestBody;
 use crate::response::Respond;
+use crate::scanner::HeadLimits;
 
 pub(crate) mod validation;
+
+use validation::Malformed;
 
 /// What the requests of one connection have in common.
 pub(crate) struct ConnectionContext {
@@ -40,17 +44,43 @@ pub(crate) struct ConnectionContext {
     pub(crate) max_request_body_size: Option<u64>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_upgraded: Option<u64>,
+    /// Those of HTTP/2, whose engine knows only a part of them.
+    pub(crate) head: HeadLimits,
     pub(crate) rates: Rates,
 }
 
 impl ConnectionContext {
-    /// Tells why the server ends the connection.
-    pub(crate) fn log_end(&self, reason: &str) {
+    pub(crate) fn peer(&self) -> Peer {
+        Peer::of(&self.features)
+    }
+
+    /// A request is answered without the app, or in spite of it, and the connection ends.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        if self.is_http1 {
+            self.accepted.ends_with(refusal.error_type());
+        }
+        let peer = self.peer();
         tracing::debug!(
-            connection = self.accepted.connection_id(),
-            peer = ?self.accepted.remote_address(),
-            reason,
-            "the connection is ended by a limit"
+            connection = peer.id(),
+            peer = ?peer.address(),
+            status = refusal.status().as_u16(),
+            reason = refusal.reason(),
+            "error.type" = refusal.error_type(),
+            "a request was refused"
+        );
+    }
+
+    /// The server ends the connection.
+    pub(crate) fn cut_off(&self, error_type: &'static str) {
+        if !self.accepted.ends_with(error_type) {
+            return;
+        }
+        let peer = self.peer();
+        tracing::debug!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            "error.type" = error_type,
+            "a connection was cut off"
         );
     }
 }
@@ -150,10 +180,15 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
             if let Err(refusal) = validation::check(&request) {
                 return Respond::refuse(state, refusal);
             }
-        } else if let Err(reason) =
-            validation::settle_http2(&mut request, self.context.required_scheme.as_ref())
-        {
-            return Respond::reset(state, reason);
+        } else {
+            let context = &self.context;
+            let settled = validation::check_http2_size(&request, &context.head)
+                .and_then(|()| Ok(validation::settle_http2(&mut request, context.required_scheme.as_ref())?));
+            match settled {
+                Ok(()) => {}
+                Err(Malformed::Reset(reason)) => return Respond::reset(state, reason),
+                Err(Malformed::Refuse(refusal)) => return Respond::refuse(state, refusal),
+            }
         }
         request.extensions_mut().insert(FeatureCollection::from_source(state.clone()));
         let request = request.map(|body| {
@@ -281,8 +316,15 @@ impl RequestState {
         self.is_body_ended.store(true, Ordering::Release);
     }
 
-    pub(crate) fn fail_body(&self, status: StatusCode) {
-        self.body_failure.store(status.as_u16(), Ordering::Relaxed);
+    /// The body is refused; whoever reads it learns that.
+    pub(crate) fn fail_body(&self, refusal: Refusal) {
+        self.context.refused(refusal);
+        self.body_failure.store(refusal.status().as_u16(), Ordering::Relaxed);
+    }
+
+    /// The body cannot be read any further, by nobody's decision.
+    pub(crate) fn lose_body(&self) {
+        self.body_failure.store(StatusCode::BAD_REQUEST.as_u16(), Ordering::Relaxed);
     }
 
     /// Whether the app has not read the body to its end.

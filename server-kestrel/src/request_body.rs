@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use server_abstractions::BoxError;
 
 use crate::protocol::is_disconnect;
+use crate::refusal::Refusal;
 use crate::request::RequestState;
 
 /// Reads hyper's body, counts it against the limit, and tells the request's state how it ended.
@@ -76,13 +77,28 @@ impl RequestBody {
     fn too_slow(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.set_waiting(false);
         self.over();
-        self.state.fail_body(StatusCode::REQUEST_TIMEOUT);
+        self.state.fail_body(Refusal::BodyTooSlow);
         Poll::Ready(Some(Err("the request body came in too slowly".into())))
+    }
+
+    /// The engine cannot go on reading.
+    fn failed(&mut self, error: &hyper::Error) {
+        self.over();
+        let context = &self.state.context;
+        if is_disconnect(error) {
+            context.accepted.ends_with("unexpected_end_of_request_content");
+            self.state.lose_body();
+            self.state.fire_aborted();
+        } else if context.is_http1 {
+            self.state.fail_body(context.activity.broken_body().unwrap_or(Refusal::InvalidBody));
+        } else {
+            self.state.lose_body();
+        }
     }
 
     fn too_large(&mut self) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.over();
-        self.state.fail_body(StatusCode::PAYLOAD_TOO_LARGE);
+        self.state.fail_body(Refusal::BodyTooLarge);
         Poll::Ready(Some(Err(length_limit_error())))
     }
 }
@@ -142,11 +158,7 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.over();
-                this.state.fail_body(StatusCode::BAD_REQUEST);
-                if is_disconnect(&error) {
-                    this.state.fire_aborted();
-                }
+                this.failed(&error);
                 Poll::Ready(Some(Err(error.into())))
             }
             None => {

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use server_abstractions::{Body, BoxError, BoxFuture};
 
+use crate::refusal::Refusal;
 use crate::request::RequestState;
-use crate::request::validation::Refusal;
 
 /// The future of one request: the app's, and the watch over it. Dropping it, or the body that comes of it, before
 /// the end means that the client has gone: the request is aborted.
@@ -42,12 +42,15 @@ impl Respond {
     }
 
     pub(crate) fn refuse(state: Arc<RequestState>, refusal: Refusal) -> Self {
-        Self::handle(state, Box::pin(std::future::ready(refuse(refusal))))
+        state.context.refused(refusal);
+        let is_http1 = state.context.is_http1;
+        Self::handle(state, Box::pin(std::future::ready(refuse(refusal, is_http1))))
     }
 
     /// Resets the stream of a malformed request of HTTP/2.
     pub(crate) fn reset(state: Arc<RequestState>, reason: &'static str) -> Self {
-        tracing::debug!(reason, "a malformed request was reset");
+        let peer = state.context.peer();
+        tracing::debug!(connection = peer.id(), peer = ?peer.address(), reason, "a malformed request was reset");
         state.abort_with(h2::Reason::PROTOCOL_ERROR);
         Self::handle(state, Box::pin(std::future::ready(Response::new(Body::empty()))))
     }
@@ -79,12 +82,13 @@ fn aborted(reason: h2::Reason) -> BoxError {
     h2::Error::from(reason).into()
 }
 
-fn refuse(refusal: Refusal) -> Response<Body> {
-    tracing::debug!(status = refusal.status.as_u16(), reason = refusal.reason, "a bad request was refused");
+fn refuse(refusal: Refusal, is_http1: bool) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = refusal.status;
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    if let Some(allow) = refusal.allow {
+    *response.status_mut() = refusal.status();
+    if is_http1 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let Some(allow) = refusal.allow() {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     }
     response

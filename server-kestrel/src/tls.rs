@@ -20,6 +20,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::HttpProtocols;
+use crate::connection::Accepted;
 
 /// TLS on an endpoint.
 #[doc(alias = "HttpsConnectionAdapterOptions")]
@@ -241,10 +242,17 @@ impl Service<Connection> for Tls {
         let Self { acceptor, handshake_timeout, next } = self.clone();
         Box::pin(async move {
             // In a box of its own, which is gone afterwards: its state is large, and the connection may live long.
+            let accepted = connection.features.get::<Accepted>();
             let handshake = Box::pin(accept(acceptor, handshake_timeout, connection));
-            match handshake.await? {
-                Some(connection) => next.run(connection).await,
-                None => Ok(()),
+            match handshake.await {
+                Ok(Some(connection)) => next.run(connection).await,
+                Ok(None) => Ok(()),
+                Err(error) => {
+                    if let Some(accepted) = accepted {
+                        accepted.ends_with("tls_handshake_failed");
+                    }
+                    Err(error.into())
+                }
             }
         })
     }

@@ -41,6 +41,17 @@ pub trait ConnectionItemsFeature: Send + Sync {
     fn items(&self) -> MutexGuard<'_, Extensions>;
 }
 
+/// Why a connection ended.
+///
+/// For layers around a connection that count or log, once what they wrap is done.
+#[doc(alias = "IConnectionMetricsTagsFeature")]
+pub trait ConnectionEndFeature: Send + Sync {
+    /// What the connection ended for in place of a good end, as the attribute `error.type` names it, such as
+    /// `keep_alive_timeout` or `invalid_request_headers`. The first reason is the one. None: so far nothing, or the
+    /// connection ended as connections should.
+    fn error_type(&self) -> Option<&'static str>;
+}
+
 /// Which of the server's endpoints the connection came through.
 #[doc(alias = "IConnectionEndPointFeature")]
 pub trait EndpointFeature: Send + Sync {

@@ -2,32 +2,23 @@
 
 use http::header::{CONNECTION, COOKIE, HOST};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
 use memchr::{memchr, memmem};
 
-/// A request that the app does not see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    /// The method that the target needs, for `Allow`.
-    pub(crate) allow: Option<&'static str>,
-    /// For the log.
-    pub(crate) reason: &'static str,
-}
-
-const fn bad_request(reason: &'static str) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, allow: None, reason }
-}
+use crate::refusal::Refusal;
+use crate::scanner::HeadLimits;
 
 /// Judges a request of HTTP/1.1 or HTTP/1.0.
 pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
-    match request.version() {
-        Version::HTTP_11 | Version::HTTP_10 => check_http1(request),
-        _ => Err(Refusal {
-            status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            allow: None,
-            reason: "the version of HTTP is not supported",
-        }),
+    check_target(request)?;
+    // A walk over the fields is cheaper than a look-up, and finds a second one as well.
+    let mut hosts = request.headers().iter().filter(|(name, _)| *name == HOST).map(|(_, value)| value);
+    match (hosts.next(), hosts.next()) {
+        (None, _) if request.version() == Version::HTTP_10 => Ok(()),
+        (None, _) => Err(Refusal::MissingHost),
+        (Some(_), Some(_)) => Err(Refusal::SeveralHosts),
+        (Some(host), None) if is_valid_host(host.as_bytes()) => check_authority(request, host.as_bytes()),
+        (Some(_), None) => Err(Refusal::InvalidHost),
     }
 }
 
@@ -37,6 +28,39 @@ pub(crate) fn asks_for_upgrade<B>(request: &Request<B>) -> bool {
     let mut options = request.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
     let is_named = |value: &str| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
     *request.method() == Method::CONNECT || request.version() == Version::HTTP_11 && options.any(is_named)
+}
+
+/// What becomes of a request of HTTP/2 that the app does not see.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// Its stream is reset.
+    Reset(&'static str),
+    /// It is answered.
+    Refuse(Refusal),
+}
+
+impl From<&'static str> for Malformed {
+    fn from(reason: &'static str) -> Self {
+        Self::Reset(reason)
+    }
+}
+
+/// Holds the limits of a head over HTTP/2: the line is the sum of what stands in the pseudo-header fields.
+pub(crate) fn check_http2_size<B>(request: &Request<B>, limits: &HeadLimits) -> Result<(), Malformed> {
+    let uri = request.uri();
+    let line = request.method().as_str().len()
+        + uri.scheme_str().map_or(0, str::len)
+        + uri.authority().map_or(0, |authority| authority.as_str().len())
+        + uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if line > limits.line {
+        return Err(Malformed::Reset(Refusal::RequestLineTooLong.reason()));
+    }
+    let headers = request.headers();
+    if headers.len() > limits.count {
+        return Err(Malformed::Refuse(Refusal::TooManyHeaders));
+    }
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > limits.fields { Err(Malformed::Refuse(Refusal::HeadersTooLarge)) } else { Ok(()) }
 }
 
 /// Judges a request of HTTP/2 (RFC 9113, section 8.3.1), and settles what the app sees of it: `:authority` stands in
@@ -55,6 +79,9 @@ pub(crate) fn settle_http2<B>(
     let is_asterisk = path == "*" && *request.method() == Method::OPTIONS;
     if *request.method() != Method::CONNECT && !is_asterisk && !path.starts_with('/') {
         return Err(":path is not rooted");
+    }
+    if !path.is_ascii() || has_encoded_nul(path.as_bytes()) {
+        return Err(":path has bytes that no path has");
     }
     if uri.authority().is_some_and(|authority| !is_valid_host(authority.as_str().as_bytes())) {
         return Err(":authority is not a host and port");
@@ -94,40 +121,23 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn check_http1<B>(request: &Request<B>) -> Result<(), Refusal> {
-    check_target(request)?;
-    // A walk over the fields is cheaper than a look-up, and finds a second one as well.
-    let mut hosts = request.headers().iter().filter(|(name, _)| *name == HOST).map(|(_, value)| value);
-    match (hosts.next(), hosts.next()) {
-        (None, _) if request.version() == Version::HTTP_10 => Ok(()),
-        (None, _) => Err(bad_request("the Host field is missing")),
-        (Some(_), Some(_)) => Err(bad_request("there is more than one Host field")),
-        (Some(host), None) if is_valid_host(host.as_bytes()) => check_authority(request, host.as_bytes()),
-        (Some(_), None) => Err(bad_request("the Host field is not a host and port")),
-    }
-}
-
 fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
     let uri = request.uri();
     let is_connect = *request.method() == Method::CONNECT;
-    let not_allowed =
-        |allow, reason| Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, allow: Some(allow), reason });
     match (uri.scheme_str(), uri.authority()) {
         (None, Some(authority)) => match authority.port_u16() {
-            _ if !is_valid_host(authority.as_str().as_bytes()) => {
-                Err(bad_request("the target is not a host and port"))
-            }
-            _ if !is_connect => not_allowed("CONNECT", "an authority as the target belongs to CONNECT"),
-            None | Some(0) => Err(bad_request("the target of CONNECT has no port")),
+            _ if !is_valid_host(authority.as_str().as_bytes()) => Err(Refusal::InvalidRequestTarget),
+            _ if !is_connect => Err(Refusal::ConnectRequired),
+            None | Some(0) => Err(Refusal::InvalidConnectTarget),
             Some(_) => Ok(()),
         },
-        _ if is_connect => Err(bad_request("the target of CONNECT must be a host and port")),
+        _ if is_connect => Err(Refusal::InvalidConnectTarget),
         (None, None) if uri.path() == "*" && *request.method() != Method::OPTIONS => {
-            not_allowed("OPTIONS", "the target * belongs to OPTIONS")
+            Err(Refusal::OptionsRequired)
         }
         (Some("http" | "https") | None, _) if !has_encoded_nul(uri.path().as_bytes()) => Ok(()),
-        (Some("http" | "https") | None, _) => Err(bad_request("the path has an encoded NUL")),
-        (Some(_), _) => Err(bad_request("the scheme of the target is not http or https")),
+        (Some("http" | "https") | None, _) => Err(Refusal::EncodedNul),
+        (Some(_), _) => Err(Refusal::UnsupportedScheme),
     }
 }
 
@@ -140,17 +150,17 @@ fn has_encoded_nul(path: &[u8]) -> bool {
 fn check_authority<B>(request: &Request<B>, host: &[u8]) -> Result<(), Refusal> {
     let uri = request.uri();
     let Some(authority) = uri.authority() else { return Ok(()) };
-    if uri.scheme().is_none() && host != authority.as_str().as_bytes() {
-        return Err(bad_request("the target of CONNECT and the Host field differ"));
-    }
-    let named = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, named)| named);
     let default_port = match uri.scheme_str() {
+        None => {
+            return if host == authority.as_str().as_bytes() { Ok(()) } else { Err(Refusal::HostMismatch) };
+        }
         Some("https") => ":443",
-        _ => ":80",
+        Some(_) => ":80",
     };
+    let named = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, named)| named);
     let trimmed = |text: &str| text.strip_suffix(default_port).unwrap_or(text).to_ascii_lowercase();
     let is_same = std::str::from_utf8(host).is_ok_and(|host| trimmed(host) == trimmed(named));
-    if is_same { Ok(()) } else { Err(bad_request("the target and the Host field name different hosts")) }
+    if is_same { Ok(()) } else { Err(Refusal::HostMismatch) }
 }
 
 /// The characters of a host name: the original's set.
@@ -209,7 +219,7 @@ mod tests {
     fn each_form_of_target_has_its_method_and_host() {
         let status = |method: &str, target: &str, host: &str| {
             let request = Request::builder().method(method).uri(target).header(HOST, host).body(()).unwrap();
-            check(&request).err().map(|refusal| (refusal.status.as_u16(), refusal.allow))
+            check(&request).err().map(|refusal| (refusal.status().as_u16(), refusal.allow()))
         };
         assert_eq!(status("GET", "/", "a"), None);
         assert_eq!(status("OPTIONS", "*", "a"), None);

@@ -23,6 +23,9 @@ impl Default for HeadLimits {
     }
 }
 
+/// The lines that follow the first one of the preface of HTTP/2 (RFC 9113, section 3.4).
+const PREFACE: [&[u8]; 3] = [b"", b"SM", b""];
+
 /// A count of bytes that are good, and why the next are not.
 pub(super) type Rejected = (usize, Refusal);
 
@@ -32,6 +35,8 @@ pub(super) struct Head {
     /// The part of a line whose end has not come yet.
     partial: Vec<u8>,
     has_line: bool,
+    /// The lines of the preface of HTTP/2 that are still to come.
+    preface: usize,
     /// Bytes of the request line and of the empty lines before it.
     line: usize,
     fields: usize,
@@ -113,11 +118,22 @@ impl Head {
             }
             return Ok(false);
         }
+        if self.preface > 0 {
+            return self.preface_goes_on(line);
+        }
         if line.is_empty() {
             return Ok(true);
         }
         self.field(line, size, limits)?;
         Ok(false)
+    }
+
+    fn preface_goes_on(&mut self, line: &[u8]) -> Result<bool, Refusal> {
+        if line != PREFACE[PREFACE.len() - self.preface] {
+            return Err(Refusal::UnknownVersion);
+        }
+        self.preface -= 1;
+        if self.preface == 0 { Err(Refusal::Http2Preface) } else { Ok(false) }
     }
 
     fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
@@ -126,7 +142,8 @@ impl Head {
             return Err(Refusal::TlsOverHttp);
         }
         if line == b"PRI * HTTP/2.0" {
-            return Err(Refusal::Http2Preface);
+            self.preface = PREFACE.len();
+            return Ok(());
         }
         let Some((rest, version)) = line.split_last_chunk::<8>() else {
             return Err(Refusal::InvalidRequestLine);

@@ -64,7 +64,7 @@ async fn which(request: Request<Body>) -> Response<Body> {
 async fn each_protocol_offers_the_features_of_the_table() {
     let server = Memory::start(which).await;
     assert_eq!(server.client().await.get("/").await.text(), "read rate write rate");
-    assert_eq!(server.client().await.exchange(UPGRADE).await.text(), "read rate write rate upgrade");
+    assert_eq!(server.client().await.exchange(UPGRADE).await.text(), "upgrade read rate write rate");
     let client = server.http2().await;
     assert_eq!(client.get("/").await.body, "trailers reset");
     client.settled().await;

@@ -69,7 +69,7 @@ async fn http_2_streams_under_way_are_finished() {
 
 #[tokio::test(start_paused = true)]
 async fn an_http_2_body_on_its_way_to_the_app_is_finished() {
-    let server = Memory::start_with(crate::support::without_rates, crate::support::count).await;
+    let server = Memory::start_with(without_rates, crate::support::count).await;
     let client = server.http2().await;
     let (response, mut body) = client.send(Request::post("http://a/").body(()).unwrap(), false).await;
     body.send_data(Bytes::from("abc"), false).unwrap();
