@@ -305,6 +305,8 @@ pub(crate) struct Activity {
     holds_whole: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
+    /// Whether the engine may get no more bytes before something has been looked at.
+    is_gated: AtomicBool,
     refusal: OnceLock<Refusal>,
     /// Request bodies that somebody waits for.
     waiting_bodies: AtomicU32,
@@ -360,10 +362,20 @@ impl Activity {
         self.is_read_blocked.store(true, Ordering::Relaxed);
     }
 
+    /// Something must be looked at before the engine gets more bytes, or no longer.
+    pub(crate) fn gate(&self, is_gated: bool) {
+        self.is_gated.store(is_gated, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_gated(&self) -> bool {
+        self.is_gated.load(Ordering::Relaxed)
+    }
+
     /// The head that is coming in is refused; the engine does not get the rest of it.
     pub(crate) fn refuse(&self, refusal: Refusal) {
         // The first reason is the one.
         let _ = self.refusal.set(refusal);
+        self.gate(true);
     }
 
     pub(crate) fn is_refused(&self) -> bool {
@@ -435,6 +447,7 @@ impl Activity {
     /// The scanner found that the body that is coming in is broken (HTTP/1.1).
     pub(crate) fn break_body(&self, refusal: Refusal) {
         let _ = self.broken_body.set(refusal);
+        self.gate(true);
     }
 
     pub(crate) fn broken_body(&self) -> Option<Refusal> {
@@ -457,6 +470,7 @@ impl Activity {
     /// The connection is cut off with this code (HTTP/2), when it is read from next.
     pub(crate) fn go_away(&self, code: u32) {
         self.leaving.store(u64::from(code) + 1, Ordering::Relaxed);
+        self.gate(true);
     }
 
     pub(crate) fn leaving_with(&self) -> Option<u32> {

@@ -187,10 +187,17 @@ impl ConnectionIo {
     }
 
     /// While an operation waits: an upgraded connection has no driver, so it hears of its end itself.
+    #[inline]
     fn wait<T>(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<T>> {
-        if self.activity.phase() != Phase::Upgraded {
-            return Poll::Pending;
+        if self.activity.phase() == Phase::Upgraded {
+            self.wait_for_end(cx, direction)
+        } else {
+            Poll::Pending
         }
+    }
+
+    #[inline(never)]
+    fn wait_for_end<T>(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<T>> {
         let Guard { accepted, reader, writer, .. } = &mut self.guard;
         let waiting = match direction {
             Direction::Read => reader,
@@ -286,6 +293,7 @@ impl ConnectionIo {
         }
     }
 
+    #[inline]
     fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(count)) => {
@@ -322,7 +330,9 @@ impl AsyncRead for ConnectionIo {
             ready!(self.release(cx))?;
             self.held.read();
         }
-        ready!(self.decide(cx))?;
+        if self.activity.is_gated() {
+            ready!(self.decide(cx))?;
+        }
         let before = buf.filled().len();
         if self.prefix.is_empty() {
             match Pin::new(&mut *self.io).poll_read(cx, buf) {
@@ -369,6 +379,7 @@ impl ConnectionIo {
                 Phase::Busy => return Poll::Pending,
                 phase => scanner.decide(phase == Phase::Upgraded),
             }
+            self.activity.gate(false);
         }
         Poll::Ready(Ok(()))
     }
@@ -406,8 +417,14 @@ impl ConnectionIo {
         let bytes = &buf.filled()[before..];
         let Follower::Http1(scanner) = &mut self.follower else { return self.scan_frames(cx, bytes) };
         let count = match scanner.scan(bytes) {
-            Verdict::Pass => return Poll::Ready(Ok(())),
+            Verdict::Pass => {
+                if scanner.is_undecided() {
+                    self.activity.gate(true);
+                }
+                return Poll::Ready(Ok(()));
+            }
             Verdict::Hold(count) => {
+                self.activity.gate(true);
                 self.prefix = [&bytes[count..], &self.prefix].concat().into();
                 count
             }

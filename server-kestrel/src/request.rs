@@ -29,7 +29,7 @@ use crate::scanner::HeadLimits;
 
 pub(crate) mod validation;
 
-use validation::Malformed;
+use validation::{KnownHost, Malformed};
 
 /// What the requests of one connection have in common.
 pub(crate) struct ConnectionContext {
@@ -138,11 +138,13 @@ pub(crate) struct RequestService {
     context: Arc<ConnectionContext>,
     /// The state of the last request over HTTP/1.1; when nobody else holds it any more, the next one takes its place.
     last: Cell<Option<Arc<RequestState>>>,
+    /// The Host of the last request over HTTP/1.1, most often that of the next one as well.
+    host: Cell<KnownHost>,
 }
 
 impl RequestService {
     pub(crate) fn new(app: App, context: Arc<ConnectionContext>) -> Self {
-        Self { app, context, last: Cell::new(None) }
+        Self { app, context, last: Cell::new(None), host: Cell::default() }
     }
 
     fn state(&self, request: &Request<Incoming>) -> Arc<RequestState> {
@@ -177,7 +179,10 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         }
         let state = self.state(&request);
         if self.context.is_http1 {
-            if let Err(refusal) = validation::check(&request) {
+            let mut host = self.host.take();
+            let checked = validation::check(&request, &mut host);
+            self.host.set(host);
+            if let Err(refusal) = checked {
                 return Respond::refuse(state, refusal);
             }
         } else {

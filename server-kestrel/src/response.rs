@@ -72,8 +72,9 @@ impl Future for Respond {
             return Poll::Ready(Err(aborted(reason)));
         }
         finish_head(&mut response, &request.state);
-        let request = this.request.take();
-        Poll::Ready(Ok(response.map(|body| ResponseBody::new(body, request))))
+        let (head, body) = response.into_parts();
+        let body = ResponseBody::new(body, this.request.take());
+        Poll::Ready(Ok(Response::from_parts(head, body)))
     }
 }
 
@@ -214,6 +215,7 @@ impl ResponseBody {
     }
 
     /// Keeps count of the pieces that wait for the peer's window.
+    #[inline]
     fn set_waiting(&mut self, is_waiting: bool) {
         let Some(request) = self.request.as_ref().filter(|request| !request.state.context.is_http1) else {
             return;
@@ -224,6 +226,7 @@ impl ResponseBody {
         }
     }
 
+    #[inline]
     fn piece(&mut self, mut data: Bytes) -> Frame<Bytes> {
         if let Some(request) = &self.request
             && data.len() > PIECE

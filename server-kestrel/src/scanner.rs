@@ -56,32 +56,32 @@ impl Scanner {
         let mut at = 0;
         while at < bytes.len() {
             let rest = &bytes[at..];
-            let step = match &mut self.state {
-                State::Head => self.head.scan(rest, &self.limits),
+            at += match &mut self.state {
+                State::Head => match self.head.scan(rest, &self.limits, &mut self.state) {
+                    Ok(count) => count,
+                    Err(refusal) => return Verdict::Refuse(at, refusal),
+                },
                 State::Body(left) => {
                     let count = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
                     *left -= count as u64;
-                    Ok((count, (*left == 0).then_some(State::Head)))
-                }
-                State::Chunks(chunks) => chunks.scan(rest, &mut self.head, &self.limits).map(|count| {
-                    let is_over = chunks.is_over();
-                    if is_over {
-                        self.head.begin();
+                    if *left == 0 {
+                        self.state = State::Head;
                     }
-                    (count, is_over.then_some(State::Head))
-                }),
+                    count
+                }
+                State::Chunks(chunks) => match chunks.scan(rest, &mut self.head, &self.limits) {
+                    Ok(count) => {
+                        if chunks.is_over() {
+                            self.head.begin();
+                            self.state = State::Head;
+                        }
+                        count
+                    }
+                    Err((count, refusal)) => return Verdict::Refuse(at + count, refusal),
+                },
                 State::Undecided => return Verdict::Hold(at),
                 State::Tunnel => return Verdict::Pass,
             };
-            match step {
-                Ok((count, next)) => {
-                    at += count;
-                    if let Some(next) = next {
-                        self.state = next;
-                    }
-                }
-                Err((count, refusal)) => return Verdict::Refuse(at + count, refusal),
-            }
         }
         Verdict::Pass
     }

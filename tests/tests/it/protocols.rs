@@ -61,7 +61,7 @@ async fn what_only_begins_like_a_preface_is_http_1() {
         }
     }
     let mut client = server.client().await;
-    assert_eq!(client.exchange("PRI * HTTP/2.0\r\n\r\nSM\r\n\rX\r\n\r\n").await.status, 400);
+    assert_eq!(client.exchange("PRI * HTTP/2.0\r\n\r\nSM\r\n\rX\r\n\r\n").await.status, 505);
 }
 
 #[tokio::test]
