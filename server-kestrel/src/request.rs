@@ -1,6 +1,6 @@
 //! From hyper's request to the app's.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
@@ -139,12 +139,12 @@ pub(crate) struct RequestService {
     /// The state of the last request over HTTP/1.1; when nobody else holds it any more, the next one takes its place.
     last: Cell<Option<Arc<RequestState>>>,
     /// The Host of the last request over HTTP/1.1, most often that of the next one as well.
-    host: Cell<KnownHost>,
+    host: RefCell<KnownHost>,
 }
 
 impl RequestService {
     pub(crate) fn new(app: App, context: Arc<ConnectionContext>) -> Self {
-        Self { app, context, last: Cell::new(None), host: Cell::default() }
+        Self { app, context, last: Cell::new(None), host: RefCell::default() }
     }
 
     fn state(&self, request: &Request<Incoming>) -> Arc<RequestState> {
@@ -179,10 +179,7 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         }
         let state = self.state(&request);
         if self.context.is_http1 {
-            let mut host = self.host.take();
-            let checked = validation::check(&request, &mut host);
-            self.host.set(host);
-            if let Err(refusal) = checked {
+            if let Err(refusal) = validation::check(&request, &mut self.host.borrow_mut()) {
                 return Respond::refuse(state, refusal);
             }
         } else {
@@ -339,7 +336,10 @@ impl RequestState {
 
     /// The status that a broken body asks for.
     pub(crate) fn body_failure(&self) -> Option<StatusCode> {
-        StatusCode::from_u16(self.body_failure.load(Ordering::Relaxed)).ok()
+        match self.body_failure.load(Ordering::Relaxed) {
+            0 => None,
+            status => StatusCode::from_u16(status).ok(),
+        }
     }
 
     /// The response's trailers, once; nobody can add to them afterwards.

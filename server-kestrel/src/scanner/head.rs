@@ -186,6 +186,25 @@ impl Seen {
     }
 
     fn request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let (rest, version) = line.split_last_chunk::<8>().unwrap_or((line, b"        "));
+        if version != b"HTTP/1.1" && version != b"HTTP/1.0" {
+            return self.unusual_line(line);
+        }
+        let Some(rest) = rest.strip_suffix(b" ") else { return Err(Refusal::InvalidRequestLine) };
+        if must_look(line) {
+            check_target(rest)?;
+        }
+        self.is_in_fields = true;
+        self.is_connect = rest.starts_with(b"CONNECT ");
+        self.must_have_length =
+            version == b"HTTP/1.0" && (rest.starts_with(b"POST ") || rest.starts_with(b"PUT "));
+        self.is_special = self.is_connect || self.must_have_length;
+        Ok(())
+    }
+
+    /// A line that does not end in a version of HTTP/1.
+    #[cold]
+    fn unusual_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
         if line[0] == 0x16 {
             return Err(Refusal::TlsOverHttp);
         }
@@ -196,23 +215,9 @@ impl Seen {
         let Some((rest, version)) = line.split_last_chunk::<8>() else {
             return Err(Refusal::InvalidRequestLine);
         };
-        let Some(rest) = rest.strip_suffix(b" ") else { return Err(Refusal::InvalidRequestLine) };
-        if version != b"HTTP/1.1" && version != b"HTTP/1.0" {
-            let is_word = !version.iter().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
-            let is_version = is_word && rest.contains(&b' ');
-            return Err(if is_version { Refusal::UnknownVersion } else { Refusal::InvalidRequestLine });
-        }
-        let method = rest.iter().position(|byte| *byte == b' ').unwrap_or(rest.len());
-        let (method, target) = rest.split_at(method);
-        // hyper would cut a fragment off, and takes bytes that no URI has (RFC 9112, section 3.2).
-        if must_look(line) {
-            check_target(target)?;
-        }
-        self.is_in_fields = true;
-        self.is_connect = method == b"CONNECT";
-        self.must_have_length = version == b"HTTP/1.0" && (method == b"POST" || method == b"PUT");
-        self.is_special = self.is_connect || self.must_have_length;
-        Ok(())
+        let is_word = !version.iter().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control());
+        let is_version = is_word && rest.strip_suffix(b" ").is_some_and(|rest| rest.contains(&b' '));
+        Err(if is_version { Refusal::UnknownVersion } else { Refusal::InvalidRequestLine })
     }
 
     /// A line of the fields or the trailers counts against the limits.
@@ -327,7 +332,8 @@ fn must_look(line: &[u8]) -> bool {
 /// A target has no fragment, which hyper would cut off, and no bytes beyond ASCII (RFC 9112, section 3.2). A path with
 /// an encoded NUL ends early for whoever decodes it and hands it to an operating system.
 #[cold]
-fn check_target(target: &[u8]) -> Result<(), Refusal> {
+fn check_target(line: &[u8]) -> Result<(), Refusal> {
+    let target = line.splitn(2, |byte| *byte == b' ').nth(1).unwrap_or_default();
     if target.contains(&b'#') || !target.is_ascii() {
         return Err(Refusal::InvalidRequestTarget);
     }
