@@ -28,6 +28,10 @@ pub(crate) struct Http1 {
     context: Arc<ConnectionContext>,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most connections rest, and a box would be one more allocation"
+)]
 enum State {
     /// Between two requests, or before the first.
     Resting(ConnectionIo),

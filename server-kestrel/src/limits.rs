@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_held_is_refused_by_name() {
-        let changes: [(&str, fn(&mut Limits)); 8] = [
+        type Change = fn(&mut Limits);
+        let changes: [(&str, Change); 8] = [
             ("max_request_line_size is 0", |limits| limits.max_request_line_size = 0),
             ("max_request_buffer_size is 8192; it must be at least 32768", |limits| {
                 limits.max_request_buffer_size = Some(8192);

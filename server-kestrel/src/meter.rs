@@ -38,21 +38,23 @@ mod tests {
 
     use super::*;
 
+    /// The look at which a peer is too slow that sends so many bytes between two looks.
+    async fn too_slow_at(bytes_per_look: u64) -> Option<u64> {
+        let mut meter = Meter::default();
+        for look in 0..20 {
+            if meter.is_too_slow(true, look * bytes_per_look, Some(MinDataRate::default())) {
+                return Some(look);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        None
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_peer_is_too_slow_after_the_grace_period_and_below_the_rate() {
-        for (bytes_per_look, expected) in [(0, Some(5)), (239, Some(5)), (241, None)] {
-            let mut meter = Meter::default();
-            let slow = async |meter: &mut Meter| {
-                for look in 0..20 {
-                    if meter.is_too_slow(true, look * bytes_per_look, Some(MinDataRate::default())) {
-                        return Some(look);
-                    }
-                    tokio::time::advance(Duration::from_secs(1)).await;
-                }
-                None
-            };
-            assert_eq!(slow(&mut meter).await, expected, "{bytes_per_look}");
-        }
+        assert_eq!(too_slow_at(0).await, Some(5));
+        assert_eq!(too_slow_at(239).await, Some(5));
+        assert_eq!(too_slow_at(241).await, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -70,6 +70,17 @@ impl ConnectionContext {
         );
     }
 
+    /// The app has answered with something that cannot be sent.
+    pub(crate) fn broke_framing(&self, reason: &str) {
+        let peer = self.peer();
+        tracing::error!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            reason,
+            "the application's response cannot be sent"
+        );
+    }
+
     /// The server ends the connection.
     pub(crate) fn cut_off(&self, error_type: &'static str) {
         if !self.accepted.ends_with(error_type) {

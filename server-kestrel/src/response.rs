@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, SERVER};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, SERVER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use server_abstractions::{Body, BoxError, BoxFuture};
 
 use crate::refusal::Refusal;
 use crate::request::RequestState;
+
+mod framing;
 
 /// The future of one request: the app's, and the watch over it. Dropping it, or the body that comes of it, before
 /// the end means that the client has gone: the request is aborted.
@@ -71,9 +73,9 @@ impl Future for Respond {
         if let Some(reason) = request.state.poll_abort(cx) {
             return Poll::Ready(Err(aborted(reason)));
         }
-        finish_head(&mut response, &request.state);
+        let length = finish_head(&mut response, &request.state);
         let (head, body) = response.into_parts();
-        let body = ResponseBody::new(body, this.request.take());
+        let body = ResponseBody::new(body, length, this.request.take());
         Poll::Ready(Ok(Response::from_parts(head, body)))
     }
 }
@@ -95,11 +97,19 @@ fn refuse(refusal: Refusal, is_http1: bool) -> Response<Body> {
     response
 }
 
-fn finish_head(response: &mut Response<Body>, state: &RequestState) {
+/// Makes the head one that can be sent; returns the length that the body must have, if only its end will tell whether
+/// it has.
+fn finish_head(response: &mut Response<Body>, state: &RequestState) -> Option<u64> {
     let context = &state.context;
     let is_upgrade = settle_status(response, state);
-    // A walk over the few fields of a response is cheaper than a look-up.
-    if context.add_server_header && !response.headers().keys().any(|name| *name == SERVER) {
+    // A walk over the few fields of a response is cheaper than look-ups.
+    let (mut has_server, mut is_framed) = (!context.add_server_header, false);
+    for name in response.headers().keys() {
+        has_server |= *name == SERVER;
+        is_framed |= *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
+    }
+    let length = if is_framed { framing::settle(response, state, is_upgrade) } else { None };
+    if !has_server {
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
     }
     if !is_upgrade {
@@ -119,6 +129,7 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) {
         // A close of ours the driver tells hyper, but it may come to it only after this head.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    length
 }
 
 /// Lets the I/O wrapper take the whole answer at once if it is short, as it must where a body was not read: hyper reads
@@ -190,12 +201,14 @@ pub(crate) struct ResponseBody {
     request: Option<UnderWay>,
     /// What is left of data that was more than a piece.
     rest: Bytes,
+    /// What is left of the length that the app has declared.
+    left: Option<u64>,
     /// Whether hyper has a piece and has not asked for the next one yet (HTTP/2).
     is_waiting: bool,
 }
 
 impl ResponseBody {
-    fn new(body: Body, request: Option<UnderWay>) -> Self {
+    fn new(body: Body, length: Option<u64>, request: Option<UnderWay>) -> Self {
         let request = match request {
             // All bytes are at hand, or hyper drops the body unread: the answer is complete, and nothing is left to
             // do for it but to be written.
@@ -211,7 +224,7 @@ impl ResponseBody {
             }
             None => None,
         };
-        Self { body, request, rest: Bytes::new(), is_waiting: false }
+        Self { body, request, rest: Bytes::new(), left: length, is_waiting: false }
     }
 
     /// Keeps count of the pieces that wait for the peer's window.
@@ -238,8 +251,26 @@ impl ResponseBody {
         Frame::data(data)
     }
 
+    /// The body is not as long as its head has said, so the peer must not take it for complete.
+    #[cold]
+    fn mismatch(&mut self, what: &str) -> BoxError {
+        if let Some(request) = &self.request {
+            if request.state.context.is_http1 {
+                request.state.context.accepted.ends_with("response_content_length_mismatch");
+            }
+            request
+                .state
+                .context
+                .broke_framing(&format!("the body has {what} bytes than its Content-Length says"));
+        }
+        aborted(h2::Reason::INTERNAL_ERROR)
+    }
+
     /// The body has ended; trailers of the feature come last.
     fn end(&mut self, trailers: Option<HeaderMap>) -> Option<Result<Frame<Bytes>, BoxError>> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Some(Err(self.mismatch("fewer")));
+        }
         let added = self.request.as_mut().and_then(|request| {
             request.is_complete = true;
             request.state.take_response_trailers()
@@ -277,7 +308,15 @@ impl http_body::Body for ResponseBody {
             Some(frame) => frame?,
         };
         match frame.into_data() {
-            Ok(data) => Poll::Ready(Some(Ok(this.piece(data)))),
+            Ok(data) => {
+                if let Some(left) = this.left {
+                    match left.checked_sub(data.len() as u64) {
+                        Some(left) => this.left = Some(left),
+                        None => return Poll::Ready(Some(Err(this.mismatch("more")))),
+                    }
+                }
+                Poll::Ready(Some(Ok(this.piece(data))))
+            }
             Err(frame) => Poll::Ready(this.end(frame.into_trailers().ok())),
         }
     }
@@ -285,7 +324,10 @@ impl http_body::Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         let has_trailers =
             || self.request.as_ref().is_some_and(|request| request.state.has_response_trailers());
-        self.body.is_end_stream() && self.rest.is_empty() && !has_trailers()
+        self.body.is_end_stream()
+            && self.rest.is_empty()
+            && self.left.is_none_or(|left| left == 0)
+            && !has_trailers()
     }
 
     fn size_hint(&self) -> SizeHint {

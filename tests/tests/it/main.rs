@@ -22,6 +22,7 @@ mod program;
 mod protocols;
 mod reload;
 mod repository;
+mod responses;
 mod stop;
 mod support;
 mod threads;
