@@ -21,6 +21,7 @@
 //! | host an application on a server of your own | [`Host`] |
 //! | put layers and branches before a service | [`ApplicationBuilder`] |
 //! | read options | [`Configuration`] |
+//! | let slow streams live | [`MinDataRates`] |
 //! | run work beside the server | [`HostedService`] |
 //! | test an application without a port | [`TestServer`] |
 //!
@@ -31,7 +32,7 @@
 //! * `kestrel` (default): the default server, [`WebApplication`], [`serve`] and [`TestServer`].
 //! * `aws-lc-rs` (default), `ring`: the crypto provider of TLS.
 //! * `axum`: `axum::extract::ConnectInfo<SocketAddr>` in every request.
-//! * `tonic`: `tonic::transport::server::TcpConnectInfo` in every request.
+//! * `tonic`: `tonic::transport::server::TcpConnectInfo` in every request, and no [`MinDataRates`] for calls of gRPC.
 
 mod application_builder;
 mod configuration;
@@ -47,6 +48,7 @@ mod kestrel_section;
 mod launch_settings;
 mod lifetime;
 mod logging;
+mod min_data_rates;
 #[cfg(feature = "kestrel")]
 mod serve;
 mod service;
@@ -75,11 +77,12 @@ pub use launch_settings::{
     LaunchSettingsError, SelectedProfile,
 };
 pub use lifetime::ApplicationLifetime;
+pub use min_data_rates::{MinDataRates, WithMinDataRates};
 #[cfg(feature = "kestrel")]
 pub use serve::{IntoEndpoint, Serve, serve};
 pub use server_abstractions::{
     self, Address, AddressError, App, Body, BoxError, BoxFuture, FeatureCollection, HttpContext,
-    HttpRequestFeature, IntoService, RequestFeatures, Running, Server, StartError, Stopped,
+    HttpRequestFeature, IntoService, MinDataRate, RequestFeatures, Running, Server, StartError, Stopped,
 };
 #[cfg(feature = "kestrel")]
 pub use server_kestrel::{

@@ -35,7 +35,7 @@
 //! | [`HttpUpgradeFeature`] | request | if the client asks for an upgrade | no |
 //! | [`HttpExtendedConnectFeature`] | request | no | for extended CONNECT (RFC 8441) |
 //! | [`HttpResponseTrailersFeature`], [`HttpResetFeature`] | request | no (a body may still end in trailers) | yes |
-//! | [`HttpMinRequestBodyDataRateFeature`], [`HttpMinResponseDataRateFeature`] | request | not yet | not yet |
+//! | [`HttpMinRequestBodyDataRateFeature`], [`HttpMinResponseDataRateFeature`] | request | yes | to switch it off |
 //! | [`Http2StreamIdFeature`] | request | no | no: the HTTP engine does not tell it |
 //! | [`HttpSchemeFeature`] | connection | yes | yes |
 //! | [`HttpPathBaseFeature`] | request | set | set |

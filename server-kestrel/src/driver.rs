@@ -18,6 +18,7 @@ use crate::detect::FRESH_GRACE;
 use crate::meter::Meter;
 use crate::refusal::Refusal;
 use crate::request::ConnectionContext;
+use crate::request::rates::Direction;
 
 /// How long a connection that is closing and quiet may wait for its peer: the answer to GOAWAY, the end of TLS.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
@@ -334,14 +335,16 @@ impl<E: Engine> Driver<E> {
         }
         let (activity, rates) = (&this.context.activity, &this.context.rates);
         let is_awaited = activity.is_body_awaited() && activity.phase() == Phase::Busy;
-        if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.request_body()) {
+        if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.get(Direction::RequestBody))
+        {
             if !this.context.is_http1 {
                 return Some("min_request_body_data_rate");
             }
             activity.fail_body();
         }
         let is_waiting = activity.is_response_waiting() && activity.phase() != Phase::Upgraded;
-        let is_too_slow = this.outgoing.is_too_slow(is_waiting, activity.sent_bytes(), rates.response());
+        let is_too_slow =
+            this.outgoing.is_too_slow(is_waiting, activity.sent_bytes(), rates.get(Direction::Response));
         is_too_slow.then_some("min_response_data_rate")
     }
 

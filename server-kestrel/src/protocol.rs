@@ -12,7 +12,8 @@ use crate::frames::Frames;
 use crate::http1::Http1;
 use crate::http2::Http2;
 use crate::io::{ConnectionIo, Follower};
-use crate::request::{ConnectionContext, Rates};
+use crate::request::ConnectionContext;
+use crate::request::rates::Rates;
 use crate::scanner::Scanner;
 use crate::{HttpProtocols, Limits};
 

@@ -1,7 +1,7 @@
 //! From hyper's request to the app's.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Context;
 
@@ -27,8 +27,10 @@ use crate::request_body::RequestBody;
 use crate::response::Respond;
 use crate::scanner::HeadLimits;
 
+pub(crate) mod rates;
 pub(crate) mod validation;
 
+use rates::{Direction, Rates};
 use validation::{KnownHost, Malformed};
 
 /// What the requests of one connection have in common.
@@ -93,53 +95,6 @@ impl ConnectionContext {
             "error.type" = error_type,
             "a connection was cut off"
         );
-    }
-}
-
-/// The data rates in force: those of the server, or what the app says for the request under way (HTTP/1.1).
-pub(crate) struct Rates {
-    defaults: [Option<MinDataRate>; 2],
-    /// Whether the app has said otherwise.
-    is_changed: AtomicBool,
-    changed: Mutex<[Option<MinDataRate>; 2]>,
-}
-
-impl Rates {
-    const REQUEST_BODY: usize = 0;
-    const RESPONSE: usize = 1;
-
-    pub(crate) fn new(request_body: Option<MinDataRate>, response: Option<MinDataRate>) -> Self {
-        let defaults = [request_body, response];
-        Self { defaults, is_changed: AtomicBool::new(false), changed: Mutex::new(defaults) }
-    }
-
-    fn get(&self, which: usize) -> Option<MinDataRate> {
-        if self.is_changed.load(Ordering::Acquire) {
-            lock(&self.changed)[which]
-        } else {
-            self.defaults[which]
-        }
-    }
-
-    fn set(&self, which: usize, rate: Option<MinDataRate>) {
-        lock(&self.changed)[which] = rate;
-        self.is_changed.store(true, Ordering::Release);
-    }
-
-    /// Another request begins.
-    fn reset(&self) {
-        if self.is_changed.load(Ordering::Relaxed) {
-            *lock(&self.changed) = self.defaults;
-            self.is_changed.store(false, Ordering::Release);
-        }
-    }
-
-    pub(crate) fn request_body(&self) -> Option<MinDataRate> {
-        self.get(Self::REQUEST_BODY)
-    }
-
-    pub(crate) fn response(&self) -> Option<MinDataRate> {
-        self.get(Self::RESPONSE)
     }
 }
 
@@ -227,6 +182,8 @@ pub(crate) struct RequestState {
     max_body_size: AtomicU64,
     is_body_read: AtomicBool,
     is_body_ended: AtomicBool,
+    /// The directions, as bits, whose data rate the app has set.
+    own_rates: AtomicU8,
     /// The status for a body that broke a limit or its framing; 0 is none.
     body_failure: AtomicU16,
     /// What the request was aborted with, plus one; 0 is not at all.
@@ -270,6 +227,7 @@ impl RequestState {
             max_body_size: AtomicU64::new(0),
             is_body_read: AtomicBool::new(false),
             is_body_ended: AtomicBool::new(false),
+            own_rates: AtomicU8::new(0),
             body_failure: AtomicU16::new(0),
             abort_code: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
@@ -286,7 +244,6 @@ impl RequestState {
         let is_connect = *request.method() == Method::CONNECT;
         let can_have_body = !is_connect && !hyper::body::Body::is_end_stream(request.body());
         self.ordinal = self.context.activity.request_begins();
-        self.context.rates.reset();
         if self.context.max_requests.is_some_and(|max| u64::from(self.ordinal) >= max) {
             self.context.accepted.signals.send(Signals::CLOSE);
         }
@@ -294,6 +251,10 @@ impl RequestState {
         self.is_connect = is_connect;
         self.can_have_body = can_have_body;
         *self.max_body_size.get_mut() = self.context.max_request_body_size.unwrap_or(UNLIMITED);
+        if self.context.is_http1 {
+            self.context.rates.reset();
+        }
+        *self.own_rates.get_mut() = 0;
         *self.is_body_read.get_mut() = false;
         *self.is_body_ended.get_mut() = !can_have_body;
         *self.body_failure.get_mut() = 0;
@@ -390,6 +351,40 @@ impl RequestState {
         }
     }
 
+    fn rate(&self, direction: Direction) -> Option<MinDataRate> {
+        let is_own = self.own_rates.load(Ordering::Acquire) & 1 << direction as u8 != 0;
+        if self.context.is_http1 || !is_own { self.context.rates.get(direction) } else { None }
+    }
+
+    /// What the app says of the rate. It holds until the request ends.
+    fn set_rate(&self, direction: Direction, rate: Option<MinDataRate>) {
+        if self.is_over.load(Ordering::Relaxed) {
+            return;
+        }
+        let rates = &self.context.rates;
+        let bit = 1 << direction as u8;
+        let has_own = self.own_rates.load(Ordering::Acquire) & bit != 0;
+        let wants_own = self.context.is_http1 || rate.is_none();
+        match (has_own, wants_own) {
+            (false, true) => {
+                self.own_rates.fetch_or(bit, Ordering::AcqRel);
+                rates.begin(direction, rate);
+            }
+            (true, true) => rates.set(direction, rate),
+            (true, false) => self.give_up_rates(bit),
+            (false, false) => {}
+        }
+    }
+
+    fn give_up_rates(&self, bits: u8) {
+        let had = self.own_rates.fetch_and(!bits, Ordering::AcqRel) & bits;
+        for direction in [Direction::RequestBody, Direction::Response] {
+            if had & 1 << direction as u8 != 0 {
+                self.context.rates.end(direction);
+            }
+        }
+    }
+
     /// Whether there may be one more upgraded connection; then it is counted.
     pub(crate) fn reserve_upgrade(&self) -> bool {
         let limit = self.context.max_upgraded;
@@ -409,6 +404,9 @@ impl RequestState {
     /// The request has been answered or given up; what an app still keeps of it no longer ends the connection.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
+        if !self.context.is_http1 && self.own_rates.load(Ordering::Relaxed) != 0 {
+            self.give_up_rates(u8::MAX);
+        }
         self.context.activity.set_body_unread(!self.is_body_ended.load(Ordering::Relaxed));
     }
 
@@ -461,8 +459,8 @@ impl FeatureSource for RequestState {
             .offer::<dyn HttpMaxRequestBodySizeFeature>(|| self.clone())
             .offer::<dyn HttpRequestBodyDetectionFeature>(|| self.clone())
             .offer::<dyn HttpRequestTrailersFeature>(|| self.clone())
-            .offer_if::<dyn HttpMinRequestBodyDataRateFeature>(|| is_http1.then(|| self.clone() as _))
-            .offer_if::<dyn HttpMinResponseDataRateFeature>(|| is_http1.then(|| self.clone() as _))
+            .offer::<dyn HttpMinRequestBodyDataRateFeature>(|| self.clone())
+            .offer::<dyn HttpMinResponseDataRateFeature>(|| self.clone())
             .offer_if::<dyn HttpUpgradeFeature>(|| (is_http1 && may_be_upgraded).then(|| self.clone() as _))
             .offer_if::<dyn HttpExtendedConnectFeature>(|| is_extended_connect.then(|| self.clone() as _))
             .offer_if::<dyn HttpResponseTrailersFeature>(|| (!is_http1).then(|| self.clone() as _))
@@ -514,21 +512,21 @@ impl HttpMaxRequestBodySizeFeature for RequestState {
 
 impl HttpMinRequestBodyDataRateFeature for RequestState {
     fn min_data_rate(&self) -> Option<MinDataRate> {
-        self.context.rates.request_body()
+        self.rate(Direction::RequestBody)
     }
 
     fn set_min_data_rate(&self, rate: Option<MinDataRate>) {
-        self.context.rates.set(Rates::REQUEST_BODY, rate);
+        self.set_rate(Direction::RequestBody, rate);
     }
 }
 
 impl HttpMinResponseDataRateFeature for RequestState {
     fn min_data_rate(&self) -> Option<MinDataRate> {
-        self.context.rates.response()
+        self.rate(Direction::Response)
     }
 
     fn set_min_data_rate(&self, rate: Option<MinDataRate>) {
-        self.context.rates.set(Rates::RESPONSE, rate);
+        self.set_rate(Direction::Response, rate);
     }
 }
 

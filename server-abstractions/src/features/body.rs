@@ -48,7 +48,8 @@ pub trait HttpMinRequestBodyDataRateFeature: Send + Sync {
     /// The rate; `None` is no minimum.
     fn min_data_rate(&self) -> Option<MinDataRate>;
 
-    /// Sets the rate for this request.
+    /// Sets the rate for this request, until it is answered. Over HTTP/2, where a whole connection is measured, `None` switches
+    /// it off as long as this request is under way, and another rate than `None` leaves it as the server has it.
     fn set_min_data_rate(&self, rate: Option<MinDataRate>);
 }
 
@@ -58,7 +59,8 @@ pub trait HttpMinResponseDataRateFeature: Send + Sync {
     /// The rate; `None` is no minimum.
     fn min_data_rate(&self) -> Option<MinDataRate>;
 
-    /// Sets the rate for this response.
+    /// Sets the rate for this response. Over HTTP/2, where a whole connection is measured, `None` switches it off as
+    /// long as this request is under way, and another rate than `None` leaves it as the server has it.
     fn set_min_data_rate(&self, rate: Option<MinDataRate>);
 }
 

@@ -66,13 +66,16 @@ async fn each_protocol_offers_the_features_of_the_table() {
     assert_eq!(server.client().await.get("/").await.text(), "read rate write rate");
     assert_eq!(server.client().await.exchange(UPGRADE).await.text(), "upgrade read rate write rate");
     let client = server.http2().await;
-    assert_eq!(client.get("/").await.body, "trailers reset");
+    assert_eq!(client.get("/").await.body, "trailers reset read rate write rate");
     client.settled().await;
     let mut connect = Request::connect("http://a/").body(()).unwrap();
     connect.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
     let (response, _stream) = client.send(connect, true).await;
     // The bytes of an accepted CONNECT are not those of the response's body.
-    assert_eq!(soon(response).await.unwrap().headers()["special"], "connect trailers reset");
+    assert_eq!(
+        soon(response).await.unwrap().headers()["special"],
+        "connect trailers reset read rate write rate"
+    );
 }
 
 #[tokio::test]
@@ -87,7 +90,10 @@ async fn tls_adds_its_features_on_every_protocol() {
         Client::new(tls("http/1.1").await).get("/").await.text(),
         "read rate write rate tls handshake"
     );
-    assert_eq!(Http2::over_tls(tls("h2").await).await.get("/").await.body, "trailers reset tls handshake");
+    assert_eq!(
+        Http2::over_tls(tls("h2").await).await.get("/").await.body,
+        "trailers reset read rate write rate tls handshake"
+    );
 }
 
 async fn trace_id(request: Request<Body>) -> Response<Body> {

@@ -12,7 +12,8 @@ use server_kestrel::KestrelOptions;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Client, GOAWAY, Memory, PREFACE, count, endless, hello, loopback, options, socket_address, start, within,
+    Client, GOAWAY, Memory, PREFACE, collect, count, endless, hello, loopback, options, socket_address,
+    start, within,
 };
 use crate::upgrade::{UPGRADE, by_feature, by_hyper};
 
@@ -298,4 +299,28 @@ async fn a_body_over_http_2_that_stops_coming_ends_the_connection() {
     let before = Instant::now();
     let _ = within(DAY, connection).await.unwrap();
     assert!((5..=8).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_over_http_2_lives_as_long_as_its_handler_allows() {
+    let app = |request: Request<Body>| async {
+        if request.uri().path() == "/slow" {
+            let rates = request.features().get::<dyn HttpMinRequestBodyDataRateFeature>().unwrap();
+            rates.set_min_data_rate(None);
+            assert_eq!(rates.min_data_rate(), None);
+        }
+        count(request).await
+    };
+    let server = Memory::start(app).await;
+    let client = server.http2().await;
+    let (slow, mut body) = client.send(Request::post("http://a/slow").body(()).unwrap(), false).await;
+    body.send_data("abc".into(), false).unwrap();
+    sleep(Duration::from_secs(1000)).await;
+    body.send_data("def".into(), true).unwrap();
+    assert_eq!(collect(slow).await.unwrap().body, "6");
+    // The rate of the server holds again.
+    let before = Instant::now();
+    let (other, _body) = client.send(Request::post("http://a/").body(()).unwrap(), false).await;
+    assert!(within(DAY, collect(other)).await.is_err());
+    assert!((5..=7).contains(&before.elapsed().as_secs()), "{:?}", before.elapsed());
 }
