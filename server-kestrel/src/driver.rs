@@ -13,7 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::Limits;
-use crate::connection::{Phase, Signals};
+use crate::activity::Phase;
+use crate::connection::Signals;
 use crate::detect::FRESH_GRACE;
 use crate::meter::Meter;
 use crate::refusal::Refusal;

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::Limits;
-use crate::connection::Activity;
+use crate::activity::Activity;
 use crate::driver::Engine;
 use crate::io::ConnectionIo;
 use crate::protocol::HttpServerOptions;

@@ -6,28 +6,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use server_abstractions::{Io, LifetimeGuard};
+use bytes::{Buf, Bytes};
+use server_abstractions::Io;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::connection::{Accepted, Activity, Phase};
-use crate::frames::{Flood, Frames};
+use crate::activity::{Activity, Phase};
+use crate::connection::Accepted;
+use crate::frames::Frames;
 use crate::refusal::Refusal;
-use crate::scanner::{Scanner, Verdict};
+use crate::scanner::Scanner;
+
+mod gate;
+mod guard;
+mod held;
+
+use guard::{Direction, Guard};
+use held::Held;
 
 /// How much is read at once while there is no engine that reads.
 const PEEK: usize = 2048;
 
 /// The reads of a lingering connection before others have their turn.
 const LINGER_READS: usize = 64;
-
-/// The bytes of answers that wait for the next ones at the most.
-const MAX_HELD: usize = 16 * 1024;
-
-fn broken(refusal: Refusal) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, refusal.reason())
-}
 
 fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the server has ended the connection")
@@ -53,80 +53,6 @@ pub(crate) struct ConnectionIo {
     guard: Guard,
 }
 
-/// Answers to pipelined requests (HTTP/1.1), to go out in one write.
-///
-/// hyper writes each answer before it looks at the next request. So an answer that is complete waits here, and leaves
-/// when hyper has answered all it has read and reads again, when it flushes without having written (the next answer
-/// is not ready), or when it writes more than fits or the piece of an answer that is not complete. What cannot leave
-/// keeps hyper from reading on. Whether a connection pipelines shows in its second answer without a read in between;
-/// until then, and after a read that brought one request only, nothing is copied.
-#[derive(Default)]
-struct Held {
-    bytes: BytesMut,
-    /// The answers since the last read.
-    answers: u32,
-    is_pipelining: bool,
-    /// Whether the flush that follows belongs to bytes that wait.
-    is_flush_due: bool,
-}
-
-impl Held {
-    /// Whether a complete answer shall wait.
-    fn takes(&mut self, count: usize) -> bool {
-        if count > MAX_HELD {
-            return false;
-        }
-        self.answers += 1;
-        (self.is_pipelining || self.answers > 1) && self.bytes.len() + count <= MAX_HELD
-    }
-
-    /// Everything read so far has been answered.
-    fn read(&mut self) {
-        self.is_pipelining = self.answers > 1;
-        self.answers = 0;
-        if !self.is_pipelining && self.bytes.capacity() > 0 {
-            self.bytes = BytesMut::new();
-        }
-    }
-}
-
-/// What counts the connection, and ends it once nobody else does.
-struct Guard {
-    accepted: Arc<Accepted>,
-    /// Made when an upgraded connection first waits; one for each direction, which may belong to different tasks.
-    reader: Option<Ended>,
-    writer: Option<Ended>,
-    _count: LifetimeGuard,
-}
-
-/// The server aborts, or somebody has ended this connection.
-struct Ended {
-    aborting: Pin<Box<WaitForCancellationFutureOwned>>,
-    killed: Pin<Box<WaitForCancellationFutureOwned>>,
-}
-
-impl Ended {
-    fn of(accepted: &Accepted) -> Self {
-        Self {
-            aborting: Box::pin(accepted.lifetime.aborting()),
-            killed: Box::pin(accepted.signals.killed().clone().cancelled_owned()),
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.aborting.as_mut().poll(cx).is_ready() || self.killed.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        Poll::Pending
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Direction {
-    Read,
-    Write,
-}
-
 impl ConnectionIo {
     pub(crate) fn new(
         io: Box<dyn Io>,
@@ -135,8 +61,7 @@ impl ConnectionIo {
         follower: Follower,
         accepted: &Arc<Accepted>,
     ) -> Self {
-        let count = accepted.lifetime.guard();
-        let guard = Guard { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count };
+        let guard = Guard::new(accepted);
         Self { io, prefix, activity, follower, broken: None, held: Held::default(), guard }
     }
 
@@ -177,13 +102,7 @@ impl ConnectionIo {
 
     /// Before an operation: whether an upgraded connection has been ended.
     fn check(&self) -> io::Result<()> {
-        let accepted = &self.guard.accepted;
-        if self.activity.phase() == Phase::Upgraded
-            && (accepted.lifetime.is_aborting() || accepted.signals.is_killed())
-        {
-            return Err(ended());
-        }
-        Ok(())
+        if self.activity.phase() == Phase::Upgraded && self.guard.is_ended() { Err(ended()) } else { Ok(()) }
     }
 
     /// While an operation waits: an upgraded connection has no driver, so it hears of its end itself.
@@ -198,13 +117,7 @@ impl ConnectionIo {
 
     #[inline(never)]
     fn wait_for_end<T>(&mut self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<T>> {
-        let Guard { accepted, reader, writer, .. } = &mut self.guard;
-        let waiting = match direction {
-            Direction::Read => reader,
-            Direction::Write => writer,
-        };
-        ready!(waiting.get_or_insert_with(|| Ended::of(accepted)).poll(cx));
-        Poll::Ready(Err(ended()))
+        self.guard.poll_ended(cx, direction).map(|()| Err(ended()))
     }
 
     /// Sees whether the peer has gone while hyper does not read. What has come instead is kept for the next read;
@@ -353,100 +266,6 @@ impl AsyncRead for ConnectionIo {
             return self.scan(cx, buf, before);
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-impl ConnectionIo {
-    fn is_http1(&self) -> bool {
-        matches!(self.follower, Follower::Http1(_))
-    }
-
-    /// Whether the engine may have the next bytes: none after a request that was refused, and none after one whose
-    /// answer tells what they are, before it has.
-    fn decide(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let scanner = match &mut self.follower {
-            Follower::Http1(scanner) => scanner,
-            Follower::Http2(_) => return self.go_away(cx),
-        };
-        if let Some(refusal) = self.broken {
-            return Poll::Ready(Err(broken(refusal)));
-        }
-        if self.activity.is_refused() {
-            return Poll::Pending;
-        }
-        if scanner.is_undecided() {
-            match self.activity.phase() {
-                Phase::Busy => return Poll::Pending,
-                phase => scanner.decide(phase == Phase::Upgraded),
-            }
-            self.activity.gate(false);
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Ends a connection of HTTP/2 that is to be cut off, with a GOAWAY if that can be sent at once: while nothing
-    /// waits to be written, the engine is between two frames.
-    fn go_away(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(code) = self.activity.leaving_with() else { return Poll::Ready(Ok(())) };
-        if !self.activity.is_write_blocked() {
-            let [a, b, c, d] = code.to_be_bytes();
-            let frame = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, a, b, c, d];
-            let written = Pin::new(&mut *self.io).poll_write(cx, &frame);
-            if matches!(written, Poll::Ready(Ok(_))) {
-                let _ = Pin::new(&mut *self.io).poll_flush(cx);
-            }
-        }
-        Poll::Ready(Err(ended()))
-    }
-
-    fn scan_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
-        let Follower::Http2(frames) = &mut self.follower else { return Poll::Ready(Ok(())) };
-        if let Err(Flood) = frames.scan(bytes, self.activity.bytes()) {
-            self.guard.accepted.ends_with("control_frame_limit_exceeded");
-            self.activity.go_away(h2::Reason::ENHANCE_YOUR_CALM.into());
-            let _ = self.go_away(cx);
-            let error = "the peer sends frames without a request and without content";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-        }
-        self.activity.set_open_block(frames.open_block());
-        Poll::Ready(Ok(()))
-    }
-
-    /// Keeps from the engine what it must not get of the bytes that were just read.
-    fn scan(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, before: usize) -> Poll<io::Result<()>> {
-        let bytes = &buf.filled()[before..];
-        let Follower::Http1(scanner) = &mut self.follower else { return self.scan_frames(cx, bytes) };
-        let count = match scanner.scan(bytes) {
-            Verdict::Pass => {
-                if scanner.is_undecided() {
-                    self.activity.gate(true);
-                }
-                return Poll::Ready(Ok(()));
-            }
-            Verdict::Hold(count) => {
-                self.activity.gate(true);
-                self.prefix = [&bytes[count..], &self.prefix].concat().into();
-                count
-            }
-            // The engine is in the middle of a body: whoever reads it learns that it is broken.
-            Verdict::Refuse(count, refusal) if refusal.is_of_body() => {
-                self.guard.accepted.ends_with(refusal.error_type());
-                self.activity.break_body(refusal);
-                if count == 0 {
-                    buf.set_filled(before);
-                    return Poll::Ready(Err(broken(refusal)));
-                }
-                self.broken = Some(refusal);
-                count
-            }
-            Verdict::Refuse(count, refusal) => {
-                self.activity.refuse(refusal);
-                count
-            }
-        };
-        buf.set_filled(before + count);
-        // To have read nothing would be the end.
-        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 

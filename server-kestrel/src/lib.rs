@@ -37,6 +37,7 @@
 //! those of [`Endpoint::layer`]) -> HTTP/1.1 or HTTP/2 -> [`App`](server_abstractions::App).
 
 mod accept;
+mod activity;
 mod bind;
 mod capacity;
 mod connection;

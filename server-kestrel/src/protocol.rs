@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use server_abstractions::{App, BoxConnectionService, BoxError, Connection, HttpSchemeFeature};
 
-use crate::connection::{Accepted, Activity};
+use crate::activity::Activity;
+use crate::connection::Accepted;
 use crate::detect::{Protocol, detect};
 use crate::driver::Driver;
 use crate::frames::Frames;

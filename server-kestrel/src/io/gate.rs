@@ -1,0 +1,116 @@
+//! What the engine gets of the bytes that come in.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::{ConnectionIo, Follower, ended};
+use crate::activity::Phase;
+use crate::frames::Flood;
+use crate::refusal::Refusal;
+use crate::scanner::Verdict;
+
+fn broken(refusal: Refusal) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, refusal.reason())
+}
+
+impl ConnectionIo {
+    pub(super) fn is_http1(&self) -> bool {
+        matches!(self.follower, Follower::Http1(_))
+    }
+
+    /// Whether the engine may have the next bytes: none after a request that was refused, and none after one whose
+    /// answer tells what they are, before it has.
+    pub(super) fn decide(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let scanner = match &mut self.follower {
+            Follower::Http1(scanner) => scanner,
+            Follower::Http2(_) => return self.go_away(cx),
+        };
+        if let Some(refusal) = self.broken {
+            return Poll::Ready(Err(broken(refusal)));
+        }
+        if self.activity.is_refused() {
+            return Poll::Pending;
+        }
+        if scanner.is_undecided() {
+            match self.activity.phase() {
+                Phase::Busy => return Poll::Pending,
+                phase => scanner.decide(phase == Phase::Upgraded),
+            }
+            self.activity.gate(false);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends a connection of HTTP/2 that is to be cut off, with a GOAWAY if that can be sent at once: while nothing
+    /// waits to be written, the engine is between two frames.
+    fn go_away(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(code) = self.activity.leaving_with() else { return Poll::Ready(Ok(())) };
+        if !self.activity.is_write_blocked() {
+            let [a, b, c, d] = code.to_be_bytes();
+            let frame = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, a, b, c, d];
+            let written = Pin::new(&mut *self.io).poll_write(cx, &frame);
+            if matches!(written, Poll::Ready(Ok(_))) {
+                let _ = Pin::new(&mut *self.io).poll_flush(cx);
+            }
+        }
+        Poll::Ready(Err(ended()))
+    }
+
+    fn scan_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let Follower::Http2(frames) = &mut self.follower else { return Poll::Ready(Ok(())) };
+        if let Err(Flood) = frames.scan(bytes, self.activity.bytes()) {
+            self.guard.accepted.ends_with("control_frame_limit_exceeded");
+            self.activity.go_away(h2::Reason::ENHANCE_YOUR_CALM.into());
+            let _ = self.go_away(cx);
+            let error = "the peer sends frames without a request and without content";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+        }
+        self.activity.set_open_block(frames.open_block());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Keeps from the engine what it must not get of the bytes that were just read.
+    pub(super) fn scan(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        before: usize,
+    ) -> Poll<io::Result<()>> {
+        let bytes = &buf.filled()[before..];
+        let Follower::Http1(scanner) = &mut self.follower else { return self.scan_frames(cx, bytes) };
+        let count = match scanner.scan(bytes) {
+            Verdict::Pass => {
+                if scanner.is_undecided() {
+                    self.activity.gate(true);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            Verdict::Hold(count) => {
+                self.activity.gate(true);
+                self.prefix = [&bytes[count..], &self.prefix].concat().into();
+                count
+            }
+            // The engine is in the middle of a body: whoever reads it learns that it is broken.
+            Verdict::Refuse(count, refusal) if refusal.is_of_body() => {
+                self.guard.accepted.ends_with(refusal.error_type());
+                self.activity.break_body(refusal);
+                if count == 0 {
+                    buf.set_filled(before);
+                    return Poll::Ready(Err(broken(refusal)));
+                }
+                self.broken = Some(refusal);
+                count
+            }
+            Verdict::Refuse(count, refusal) => {
+                self.activity.refuse(refusal);
+                count
+            }
+        };
+        buf.set_filled(before + count);
+        // To have read nothing would be the end.
+        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}

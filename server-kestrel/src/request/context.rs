@@ -1,0 +1,77 @@
+//! What the requests of one connection have in common.
+
+use std::sync::Arc;
+
+use http::uri::Scheme;
+use server_abstractions::FeatureCollection;
+
+use super::rates::Rates;
+use crate::activity::Activity;
+use crate::connection::{Accepted, Peer};
+use crate::refusal::Refusal;
+use crate::scanner::HeadLimits;
+
+/// What the requests of one connection have in common.
+pub(crate) struct ConnectionContext {
+    /// The features as the connection layers left them.
+    pub(crate) features: FeatureCollection,
+    pub(crate) accepted: Arc<Accepted>,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) is_http1: bool,
+    /// What `:scheme` must be, if it must be anything.
+    pub(crate) required_scheme: Option<Scheme>,
+    pub(crate) add_server_header: bool,
+    pub(crate) max_request_body_size: Option<u64>,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_upgraded: Option<u64>,
+    /// Those of HTTP/2, whose engine knows only a part of them.
+    pub(crate) head: HeadLimits,
+    pub(crate) rates: Rates,
+}
+
+impl ConnectionContext {
+    pub(crate) fn peer(&self) -> Peer {
+        Peer::of(&self.features)
+    }
+
+    /// A request is answered without the app, or in spite of it, and the connection ends.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        if self.is_http1 {
+            self.accepted.ends_with(refusal.error_type());
+        }
+        let peer = self.peer();
+        tracing::debug!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            status = refusal.status().as_u16(),
+            reason = refusal.reason(),
+            "error.type" = refusal.error_type(),
+            "a request was refused"
+        );
+    }
+
+    /// The app has answered with something that cannot be sent.
+    pub(crate) fn broke_framing(&self, reason: &str) {
+        let peer = self.peer();
+        tracing::error!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            reason,
+            "the application's response cannot be sent"
+        );
+    }
+
+    /// The server ends the connection.
+    pub(crate) fn cut_off(&self, error_type: &'static str) {
+        if !self.accepted.ends_with(error_type) {
+            return;
+        }
+        let peer = self.peer();
+        tracing::debug!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            "error.type" = error_type,
+            "a connection was cut off"
+        );
+    }
+}
