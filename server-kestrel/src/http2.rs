@@ -214,6 +214,7 @@ fn builder(streams: StreamExecutor, limits: &Limits) -> http2::Builder<StreamExe
         .max_header_list_size(limits.max_http2_header_list_size())
         .initial_stream_window_size(limits.http2.initial_stream_window_size)
         .initial_connection_window_size(limits.http2.initial_connection_window_size)
+        .max_send_buf_size(limits.max_http2_send_buffer_size())
         .keep_alive_interval(limits.http2.keep_alive_ping_delay)
         .keep_alive_timeout(limits.http2.keep_alive_ping_timeout);
     if limits.http2.header_table_size != 4096 {

@@ -25,6 +25,13 @@
 //! # }
 //! ```
 //!
+//! # Limits
+//!
+//! [`Limits`] bounds what a peer may send, take and wait for, and how many peers there are; the defaults are those of a
+//! server that faces the Internet. What is refused, and every connection that is cut off, is an event, and the feature
+//! [`ConnectionEndFeature`](server_abstractions::ConnectionEndFeature) tells a connection layer why a connection ended.
+//! An app changes the size of a body and the data rates for a request by features of the request.
+//!
 //! Events go to `tracing`; without a subscriber nothing is shown. What a peer did wrong, such as a handshake that
 //! failed, is an event of level debug.
 //!

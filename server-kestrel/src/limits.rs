@@ -151,6 +151,12 @@ impl Limits {
             .saturating_add(fields.saturating_mul(32))
     }
 
+    /// The bytes of a response that the HTTP/2 engine may keep for a stream.
+    pub(crate) fn max_http2_send_buffer_size(&self) -> usize {
+        let most = u64::from(u32::MAX);
+        usize::try_from(self.max_response_buffer_size.unwrap_or(most).min(most)).unwrap_or(usize::MAX)
+    }
+
     /// The engine has one number for the head, for what it reads and for what it writes.
     pub(crate) fn max_engine_buffer_size(&self) -> usize {
         let limits = [self.max_request_buffer_size, self.max_response_buffer_size];
