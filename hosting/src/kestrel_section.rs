@@ -147,34 +147,66 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_read_and_null_is_none() {
+    fn every_limit_is_read() {
         let limits = options(
             r#"{ "Kestrel": { "Limits": {
-                "KeepAliveTimeout": "00:00:05", "MaxRequestLineSize": 100, "MaxRequestBodySize": null,
-                "MaxConcurrentConnections": 10, "MaxConnectionAge": "01:00:00",
+                "KeepAliveTimeout": "00:00:05", "RequestHeadersTimeout": 6, "MaxRequestLineSize": 100,
+                "MaxRequestHeadersTotalSize": 200, "MaxRequestHeaderCount": 3, "MaxRequestBodySize": 400,
+                "MaxRequestBufferSize": 500, "MaxResponseBufferSize": 9000,
                 "MinRequestBodyDataRate": { "BytesPerSecond": 10, "GracePeriod": 2 },
-                "MinResponseDataRate": null,
-                "Http2": { "MaxFrameSize": 20000, "KeepAlivePingDelay": 30 } } } }"#,
+                "MinResponseDataRate": { "BytesPerSecond": 11, "GracePeriod": "00:00:03" },
+                "MaxConcurrentConnections": 10, "MaxConcurrentUpgradedConnections": 0,
+                "MaxConnectionsPerAddress": 12, "MaxConnectionAge": "01:00:00", "MaxRequestsPerConnection": 13,
+                "Http2": {
+                    "MaxStreamsPerConnection": 14, "HeaderTableSize": 15, "MaxFrameSize": 20000,
+                    "InitialConnectionWindowSize": 70000, "InitialStreamWindowSize": 80000,
+                    "KeepAlivePingDelay": 30, "KeepAlivePingTimeout": 40 } } } }"#,
         )
         .unwrap()
         .limits;
-        let rate =
-            MinDataRate { bytes_per_second: 10.try_into().unwrap(), grace_period: Duration::from_secs(2) };
+        let rate = |bytes_per_second: u32, grace| {
+            let bytes_per_second = bytes_per_second.try_into().unwrap();
+            Some(MinDataRate { bytes_per_second, grace_period: Duration::from_secs(grace) })
+        };
+        // All fields are named, so that one that is added is read or does not compile.
         let expected = Limits {
             keep_alive_timeout: Duration::from_secs(5),
+            request_headers_timeout: Duration::from_secs(6),
             max_request_line_size: 100,
-            max_request_body_size: None,
+            max_request_headers_total_size: 200,
+            max_request_header_count: 3,
+            max_request_body_size: Some(400),
+            max_request_buffer_size: Some(500),
+            max_response_buffer_size: Some(9000),
+            min_request_body_data_rate: rate(10, 2),
+            min_response_data_rate: rate(11, 3),
             max_concurrent_connections: Some(10),
+            max_concurrent_upgraded_connections: Some(0),
+            max_connections_per_address: Some(12),
             max_connection_age: Some(Duration::from_secs(3600)),
-            min_request_body_data_rate: Some(rate),
-            min_response_data_rate: None,
+            max_requests_per_connection: Some(13),
             http2: Http2Limits {
+                max_streams_per_connection: 14,
+                header_table_size: 15,
                 max_frame_size: 20_000,
+                initial_connection_window_size: 70_000,
+                initial_stream_window_size: 80_000,
                 keep_alive_ping_delay: Some(Duration::from_secs(30)),
-                ..Http2Limits::default()
+                keep_alive_ping_timeout: Duration::from_secs(40),
             },
-            ..Limits::default()
         };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn a_limit_that_is_null_is_none_and_one_that_is_absent_is_that_of_the_code() {
+        let limits = options(
+            r#"{ "Kestrel": { "Limits": { "MaxRequestBodySize": null, "MinResponseDataRate": null } } }"#,
+        )
+        .unwrap()
+        .limits;
+        let expected =
+            Limits { max_request_body_size: None, min_response_data_rate: None, ..Limits::default() };
         assert_eq!(limits, expected);
     }
 
