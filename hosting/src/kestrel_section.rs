@@ -1,5 +1,6 @@
 //! The `Kestrel` section of the configuration.
 
+mod https;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
 
+use self::https::{CertificateSection, ModeSection, Reader, SniSection, SslProtocol};
 use self::limits::LimitsSection;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
@@ -18,31 +20,33 @@ use crate::{Configuration, ConfigurationError, HostEnvironment};
 struct KestrelSection {
     add_server_header: Option<bool>,
     allow_alternate_schemes: Option<bool>,
-    certificates: CertificatesSection,
+    certificates: BTreeMap<String, CertificateSection>,
     limits: LimitsSection,
+    endpoint_defaults: EndpointDefaultsSection,
     endpoints: BTreeMap<String, EndpointSection>,
 }
 
+/// For endpoints of the section that do not say otherwise, and for urls.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct CertificatesSection {
-    default: Option<CertificateSection>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CertificateSection {
-    path: PathBuf,
-    key_path: PathBuf,
+struct EndpointDefaultsSection {
+    protocols: Option<ProtocolsSection>,
+    ssl_protocols: Option<Vec<SslProtocol>>,
+    client_certificate_mode: Option<ModeSection>,
+    client_certificate_roots: Option<PathBuf>,
+    client_certificate_revocation_lists: Vec<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EndpointSection {
     url: String,
-    #[serde(default)]
-    protocols: ProtocolsSection,
+    protocols: Option<ProtocolsSection>,
+    ssl_protocols: Option<Vec<SslProtocol>>,
+    client_certificate_mode: Option<ModeSection>,
     certificate: Option<CertificateSection>,
+    #[serde(default)]
+    sni: BTreeMap<String, SniSection>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -63,12 +67,6 @@ impl From<ProtocolsSection> for HttpProtocols {
     }
 }
 
-impl CertificateSection {
-    fn options(self, environment: &HostEnvironment) -> HttpsOptions {
-        HttpsOptions::pem_files(rooted(environment, self.path), rooted(environment, self.key_path))
-    }
-}
-
 /// Puts the section on top of the options of the code; endpoints are added to those of the code.
 pub(crate) fn apply(
     configuration: &Configuration,
@@ -83,25 +81,94 @@ pub(crate) fn apply(
         options.allow_alternate_schemes = allow;
     }
     section.limits.apply(&mut options.limits);
-    if let Some(certificate) = section.certificates.default {
-        options.https_defaults = Some(certificate.options(environment));
-    }
-    for (name, endpoint) in section.endpoints {
-        let path = |key: &str| format!("Kestrel:Endpoints:{name}:{key}");
-        let mut listen = Endpoint::url(&endpoint.url)
-            .map_err(|error| configuration.invalid(&path("Url"), error))?
-            .protocols(endpoint.protocols.into())
-            .name(name.clone());
-        if let Some(certificate) = endpoint.certificate {
-            if listen.https.is_none() {
-                let reason = "a certificate needs an https url";
-                return Err(configuration.invalid(&path("Certificate:Path"), reason));
-            }
-            listen.https = Some(certificate.options(environment));
-        }
-        options.endpoints.push(listen);
+    let reader = Reader { configuration, environment, certificates: &section.certificates };
+    apply_defaults(&reader, &section.endpoint_defaults, options)?;
+    for (name, endpoint) in &section.endpoints {
+        options.endpoints.push(listen(&reader, name, endpoint, options)?);
     }
     Ok(())
+}
+
+fn apply_defaults(
+    reader: &Reader<'_>,
+    section: &EndpointDefaultsSection,
+    options: &mut KestrelOptions,
+) -> Result<(), ConfigurationError> {
+    const PATH: &str = "Kestrel:EndpointDefaults";
+    if let Some(protocols) = section.protocols {
+        options.default_protocols = protocols.into();
+    }
+    let mut https = options.https_defaults.clone().unwrap_or_default();
+    let default = reader.certificates.iter().find(|(name, _)| name.eq_ignore_ascii_case("Default"));
+    if let Some((name, certificate)) = default {
+        let path = format!("Kestrel:Certificates:{name}");
+        https.certificate = Some(reader.certificate(certificate, &path)?);
+    }
+    let tls = SniSection {
+        ssl_protocols: section.ssl_protocols.clone(),
+        client_certificate_mode: section.client_certificate_mode,
+        ..SniSection::default()
+    };
+    reader.apply(&tls, &mut https, PATH)?;
+    if let Some(roots) = &section.client_certificate_roots {
+        https.client_certificates.roots = reader.roots(roots);
+    }
+    for list in &section.client_certificate_revocation_lists {
+        https.client_certificates.revocation_lists.push(rooted(reader.environment, list));
+    }
+    if https != HttpsOptions::default() {
+        options.https_defaults = Some(https);
+    }
+    Ok(())
+}
+
+/// The endpoint of this name.
+fn listen(
+    reader: &Reader<'_>,
+    name: &str,
+    section: &EndpointSection,
+    options: &KestrelOptions,
+) -> Result<Endpoint, ConfigurationError> {
+    let path = format!("Kestrel:Endpoints:{name}");
+    let protocols = section.protocols.map_or(options.default_protocols, HttpProtocols::from);
+    let mut listen = Endpoint::url(&section.url)
+        .map_err(|error| reader.configuration.invalid(&format!("{path}:Url"), error))?
+        .protocols(protocols)
+        .name(name.to_owned());
+    if listen.https.is_none() {
+        return only_http(reader, section, &path).map(|()| listen);
+    }
+    let mut https = options.https_defaults.clone().unwrap_or_default();
+    let tls = SniSection {
+        certificate: section.certificate.clone(),
+        ssl_protocols: section.ssl_protocols.clone(),
+        client_certificate_mode: section.client_certificate_mode,
+        protocols: None,
+    };
+    reader.apply(&tls, &mut https, &path)?;
+    for (host, sni) in &section.sni {
+        let different = reader.sni(sni, &https, &format!("{path}:Sni:{host}"))?;
+        https.sni.insert(host.clone(), different);
+    }
+    listen.https = Some(https);
+    Ok(listen)
+}
+
+/// Refuses the keys of TLS where there is none.
+fn only_http(reader: &Reader<'_>, section: &EndpointSection, path: &str) -> Result<(), ConfigurationError> {
+    let keys = [
+        ("Certificate", section.certificate.is_some()),
+        ("SslProtocols", section.ssl_protocols.is_some()),
+        ("ClientCertificateMode", section.client_certificate_mode.is_some()),
+        ("Sni", !section.sni.is_empty()),
+    ];
+    match keys.iter().find(|(_, is_there)| *is_there) {
+        Some((key, _)) => {
+            let reason = "it needs an https url";
+            Err(reader.configuration.invalid(&format!("{path}:{key}"), reason))
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -109,7 +176,10 @@ mod tests {
     use std::time::Duration;
 
     use server_abstractions::MinDataRate;
-    use server_kestrel::{Http2Limits, Limits};
+    use server_kestrel::{
+        CertificateFile, ClientCertificateMode, ClientCertificateRoots, ClientCertificates, Http2Limits,
+        Limits, ServerCertificate, SniOptions, TlsVersions,
+    };
 
     use super::*;
 
@@ -208,6 +278,85 @@ mod tests {
         let expected =
             Limits { max_request_body_size: None, min_response_data_rate: None, ..Limits::default() };
         assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn everything_of_tls_is_read() {
+        let options = options(
+            r#"{ "Kestrel": {
+                "Certificates": { "Default": { "Path": "d.pfx", "Password": "p" }, "Other": { "Path": "o.pem" } },
+                "EndpointDefaults": {
+                    "Protocols": "Http1", "SslProtocols": ["Tls13"], "ClientCertificateMode": "AllowCertificate",
+                    "ClientCertificateRoots": "roots.pem", "ClientCertificateRevocationLists": ["crl.pem"] },
+                "Endpoints": { "A": {
+                    "Url": "https://*:443", "ClientCertificateMode": "RequireCertificate",
+                    "SslProtocols": ["tls12", "tls13"], "Certificate": { "Name": "other" },
+                    "Sni": {
+                        "a.b": { "Certificate": { "Path": "s.pem", "KeyPath": "s.key" }, "Protocols": "Http2" },
+                        "*.b": { "SslProtocols": ["Tls12"], "ClientCertificateMode": "NoCertificate" } } } } } }"#,
+        )
+        .unwrap();
+        let file = |path: &str| CertificateFile::new(format!("/app/{path}"));
+        let defaults = options.https_defaults.as_ref().unwrap();
+        let default = CertificateFile { password: Some("p".to_owned()), ..file("d.pfx") };
+        assert_eq!(defaults.certificate, Some(ServerCertificate::File(default)));
+        assert_eq!(defaults.tls_versions, TlsVersions::Tls13);
+        let clients = &defaults.client_certificates;
+        assert_eq!(clients.mode, ClientCertificateMode::Allow);
+        assert_eq!(clients.roots, ClientCertificateRoots::File("/app/roots.pem".into()));
+        assert_eq!(clients.revocation_lists, [PathBuf::from("/app/crl.pem")]);
+        assert_eq!(options.default_protocols, HttpProtocols::Http1);
+
+        let endpoint = &options.endpoints[0];
+        assert_eq!(endpoint.protocols, HttpProtocols::Http1);
+        let https = endpoint.https.as_ref().unwrap();
+        assert_eq!(https.certificate, Some(ServerCertificate::File(file("o.pem"))));
+        assert_eq!(https.tls_versions, TlsVersions::Tls12AndTls13);
+        let mode = |mode| ClientCertificates { mode, ..clients.clone() };
+        assert_eq!(https.client_certificates, mode(ClientCertificateMode::Require));
+        let own = CertificateFile { key_path: Some("/app/s.key".into()), ..file("s.pem") };
+        let exact = SniOptions {
+            certificate: Some(ServerCertificate::File(own)),
+            protocols: Some(HttpProtocols::Http2),
+            ..SniOptions::default()
+        };
+        let wildcard = SniOptions {
+            tls_versions: Some(TlsVersions::Tls12),
+            client_certificates: Some(mode(ClientCertificateMode::None)),
+            ..SniOptions::default()
+        };
+        let expected = [("a.b".to_owned(), exact), ("*.b".to_owned(), wildcard)];
+        assert_eq!(https.sni, expected.into());
+    }
+
+    #[test]
+    fn what_cannot_be_of_tls_is_refused_with_its_place() {
+        let endpoint = |keys: &str| {
+            format!(r#"{{ "Kestrel": {{ "Endpoints": {{ "A": {{ "Url": "https://a", {keys} }} }} }} }}"#)
+        };
+        for (text, expected) in [
+            (endpoint(r#""SslProtocols": ["Tls11"]"#), "Tls11 is not safe"),
+            (endpoint(r#""SslProtocols": []"#), "Kestrel:Endpoints:A:SslProtocols"),
+            (endpoint(r#""SslProtocols": ["Tls14"]"#), "Tls12 or Tls13"),
+            (endpoint(r#""ClientCertificateMode": "DelayCertificate""#), "no renegotiation"),
+            (endpoint(r#""ClientCertificateMode": "Maybe""#), "Kestrel:Endpoints:A:ClientCertificateMode"),
+            (endpoint(r#""Certificate": { "Name": "b" }"#), "no certificate \"b\""),
+            (endpoint(r#""Certificate": { "KeyPath": "b" }"#), "Kestrel:Endpoints:A:Certificate:Path"),
+            (endpoint(r#""Certificate": { "Path": "b", "Name": "c" }"#), "not both"),
+            (endpoint(r#""Certificate": { "Subject": "b" }"#), "Kestrel:Endpoints:A:Certificate:Subject"),
+            (endpoint(r#""Sni": { "b": { "Certficate": {} } }"#), "Kestrel:Endpoints:A:Sni:b:Certficate"),
+            (
+                endpoint(r#""Sni": {}"#).replace("https", "http").replace("{}", r#"{ "a": {} }"#),
+                "needs an https url",
+            ),
+            (
+                r#"{ "Kestrel": { "EndpointDefaults": { "Url": "a" } } }"#.to_owned(),
+                "Kestrel:EndpointDefaults:Url",
+            ),
+        ] {
+            let error = options(&text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
     }
 
     #[test]

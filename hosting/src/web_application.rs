@@ -2,7 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use server_abstractions::{Address, App, IntoService, Server};
-use server_kestrel::{Kestrel, KestrelOptions};
+use server_kestrel::{HttpsOptions, Kestrel, KestrelOptions};
 
 use crate::startup::{HostOverrides, Startup, host_options};
 use crate::surroundings::Surroundings;
@@ -327,7 +327,8 @@ fn kestrel_options(
     kestrel_section::apply(&startup.configuration, &startup.environment, &mut options)?;
     finish(&mut options);
     if startup.environment.is_development() && needs_certificate(&options, host) {
-        options.https_defaults = Some(dev_certificate::find_or_create(&mut startup.messages)?);
+        let certificate = dev_certificate::find_or_create(&mut startup.messages)?.certificate;
+        options.https_defaults.get_or_insert_default().certificate = certificate;
     }
     Ok(options)
 }
@@ -340,9 +341,8 @@ impl fmt::Debug for WebApplicationBuilder {
 
 /// Whether something listens with TLS and nobody has said with which certificate.
 fn needs_certificate(options: &KestrelOptions, host: &HostOptions) -> bool {
-    let has_default = options.https_defaults.as_ref().is_some_and(|defaults| defaults.certificate.is_some());
+    let has_default = options.https_defaults.as_ref().is_some_and(|defaults| !defaults.needs_certificate());
     let mut endpoints = options.endpoints.iter().filter_map(|endpoint| endpoint.https.as_ref());
-    let is_needed =
-        host.urls.iter().any(Address::is_https) || endpoints.any(|https| https.certificate.is_none());
+    let is_needed = host.urls.iter().any(Address::is_https) || endpoints.any(HttpsOptions::needs_certificate);
     is_needed && !has_default
 }

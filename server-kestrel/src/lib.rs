@@ -79,4 +79,8 @@ pub use logging::ConnectionLoggingLayer;
 pub use options::{HttpProtocols, KestrelOptions, Threads};
 pub use rustls;
 pub use server::Kestrel;
-pub use tls::{HttpsOptions, ServerCertificate, TlsLayer};
+pub use tls::{
+    CertificateFile, CertificateSelector, ClientCertificateMode, ClientCertificateRoots,
+    ClientCertificateValidation, ClientCertificates, ClientHello, HttpsOptions, OnClientHello,
+    ServerCertificate, SniOptions, Tls, TlsLayer, TlsVersions,
+};

@@ -20,6 +20,9 @@ pub struct KestrelOptions {
     /// TLS for `https` addresses and for endpoints whose own [`HttpsOptions`] name no certificate. Default is none:
     /// then an `https` address without a certificate of its own fails the start.
     pub https_defaults: Option<HttpsOptions>,
+    /// The versions of HTTP of endpoints that are made from urls. Default is HTTP/1.1 and HTTP/2.
+    #[doc(alias = "EndpointDefaults")]
+    pub default_protocols: HttpProtocols,
     /// Where connections are served. Default is [`Threads::Shared`].
     pub threads: Threads,
     /// Whether sockets that a parent process hands over (`LISTEN_FDS`, as systemd does) are taken. Each one belongs
@@ -37,6 +40,7 @@ impl Default for KestrelOptions {
             allow_alternate_schemes: false,
             limits: Limits::default(),
             https_defaults: None,
+            default_protocols: HttpProtocols::default(),
             threads: Threads::default(),
             inherit_listeners: true,
         }

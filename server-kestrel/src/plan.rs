@@ -18,7 +18,7 @@ pub(crate) fn endpoints(
     let chosen = match (options.endpoints.is_empty(), urls.is_empty()) {
         (false, false) if prefer_urls => {
             tracing::info!(urls = %list(&urls), "the urls win over the configured endpoints, as preferHostingUrls says");
-            from_urls(urls)
+            from_urls(urls, options)
         }
         (false, no_urls) => {
             if !no_urls {
@@ -26,18 +26,18 @@ pub(crate) fn endpoints(
             }
             options.endpoints.clone()
         }
-        (true, false) => from_urls(urls),
+        (true, false) => from_urls(urls, options),
         (true, true) if !inherited.is_empty() => inherited.to_vec(),
         (true, true) => {
             tracing::debug!(port = DEFAULT_PORT, "no address is configured; listening on localhost");
-            vec![Endpoint::localhost(DEFAULT_PORT)]
+            vec![Endpoint::localhost(DEFAULT_PORT).protocols(options.default_protocols)]
         }
     };
     chosen.into_iter().map(|endpoint| with_certificate(endpoint, options)).collect()
 }
 
-fn from_urls(urls: Vec<Address>) -> Vec<Endpoint> {
-    urls.into_iter().map(Endpoint::new).collect()
+fn from_urls(urls: Vec<Address>, options: &KestrelOptions) -> Vec<Endpoint> {
+    urls.into_iter().map(|url| Endpoint::new(url).protocols(options.default_protocols)).collect()
 }
 
 fn list(urls: &[Address]) -> String {
@@ -45,20 +45,19 @@ fn list(urls: &[Address]) -> String {
 }
 
 fn with_certificate(mut endpoint: Endpoint, options: &KestrelOptions) -> Result<Endpoint, StartError> {
-    if let Some(https) = endpoint.https.as_mut().filter(|https| https.certificate.is_none()) {
-        let Some(defaults) =
-            options.https_defaults.as_ref().filter(|defaults| defaults.certificate.is_some())
-        else {
-            return Err(StartError::configuration(format!(
-                "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the Development environment, which makes its own"
-            )));
-        };
-        // The endpoint's own options stay, unless it has said nothing at all.
-        if *https == HttpsOptions::default() {
-            *https = defaults.clone();
-        } else {
-            https.certificate.clone_from(&defaults.certificate);
-        }
+    let Some(https) = &mut endpoint.https else { return Ok(endpoint) };
+    let defaults = options.https_defaults.as_ref();
+    if *https == HttpsOptions::default() {
+        // It has said nothing at all.
+        *https = defaults.cloned().unwrap_or_default();
+    } else if https.needs_certificate() {
+        // The endpoint's own options stay.
+        https.certificate = defaults.and_then(|defaults| defaults.certificate.clone());
+    }
+    if https.needs_certificate() {
+        return Err(StartError::configuration(format!(
+            "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the Development environment, which makes its own"
+        )));
     }
     Ok(endpoint)
 }

@@ -1,0 +1,182 @@
+//! The keys of TLS: certificates, versions, server names, client certificates.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use server_kestrel::{
+    CertificateFile, ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions,
+    ServerCertificate, SniOptions, TlsVersions,
+};
+
+use super::ProtocolsSection;
+use crate::startup::rooted;
+use crate::{Configuration, ConfigurationError, HostEnvironment};
+
+/// A certificate: in files, or by the name that it has below `Kestrel:Certificates`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CertificateSection {
+    name: Option<String>,
+    path: Option<PathBuf>,
+    key_path: Option<PathBuf>,
+    password: Option<String>,
+}
+
+/// What endpoints, their defaults and their server names can say of TLS.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SniSection {
+    pub(super) certificate: Option<CertificateSection>,
+    pub(super) protocols: Option<ProtocolsSection>,
+    pub(super) ssl_protocols: Option<Vec<SslProtocol>>,
+    pub(super) client_certificate_mode: Option<ModeSection>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) enum SslProtocol {
+    Tls12,
+    Tls13,
+}
+
+impl TryFrom<String> for SslProtocol {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "tls12" => Ok(Self::Tls12),
+            "tls13" => Ok(Self::Tls13),
+            "ssl2" | "ssl3" | "tls" | "tls11" => {
+                Err(format!("{text} is not safe and not spoken; use Tls12, Tls13 or both"))
+            }
+            _ => Err("it must be Tls12 or Tls13".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ModeSection(ClientCertificateMode);
+
+impl TryFrom<String> for ModeSection {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "nocertificate" => Ok(Self(ClientCertificateMode::None)),
+            "allowcertificate" => Ok(Self(ClientCertificateMode::Allow)),
+            "requirecertificate" => Ok(Self(ClientCertificateMode::Require)),
+            "delaycertificate" => Err("DelayCertificate cannot be: TLS 1.3 has no renegotiation, by which a certificate would be asked for later; use AllowCertificate".to_owned()),
+            _ => Err("it must be NoCertificate, AllowCertificate or RequireCertificate".to_owned()),
+        }
+    }
+}
+
+/// Reads the keys of one place.
+pub(super) struct Reader<'a> {
+    pub(super) configuration: &'a Configuration,
+    pub(super) environment: &'a HostEnvironment,
+    /// Those of `Kestrel:Certificates`.
+    pub(super) certificates: &'a BTreeMap<String, CertificateSection>,
+}
+
+impl Reader<'_> {
+    /// The certificate that a section of this path names.
+    pub(super) fn certificate(
+        &self,
+        section: &CertificateSection,
+        path: &str,
+    ) -> Result<ServerCertificate, ConfigurationError> {
+        let invalid =
+            |key: &str, reason: String| self.configuration.invalid(&format!("{path}:{key}"), reason);
+        match (&section.name, &section.path) {
+            (Some(name), None) => {
+                let named = self.certificates.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                let Some((key, named)) = named else {
+                    let reason = format!("there is no certificate {name:?} below Kestrel:Certificates");
+                    return Err(invalid("Name", reason));
+                };
+                if named.name.is_some() {
+                    return Err(invalid(
+                        "Name",
+                        "a certificate with a name of its own names no other".to_owned(),
+                    ));
+                }
+                self.certificate(named, &format!("Kestrel:Certificates:{key}"))
+            }
+            (None, Some(file)) => {
+                let rooted = |path: &PathBuf| rooted(self.environment, path);
+                Ok(ServerCertificate::File(CertificateFile {
+                    path: rooted(file),
+                    key_path: section.key_path.as_ref().map(rooted),
+                    password: section.password.clone(),
+                }))
+            }
+            (Some(_), Some(_)) => {
+                Err(invalid("Name", "a certificate has a Name or a Path, not both".to_owned()))
+            }
+            (None, None) => Err(invalid(
+                "Path",
+                "a certificate needs a Path, or the Name of one below Kestrel:Certificates".to_owned(),
+            )),
+        }
+    }
+
+    /// The versions that the list of this path names.
+    pub(super) fn versions(
+        &self,
+        list: &[SslProtocol],
+        path: &str,
+    ) -> Result<TlsVersions, ConfigurationError> {
+        match (list.contains(&SslProtocol::Tls12), list.contains(&SslProtocol::Tls13)) {
+            (true, true) => Ok(TlsVersions::Tls12AndTls13),
+            (true, false) => Ok(TlsVersions::Tls12),
+            (false, true) => Ok(TlsVersions::Tls13),
+            (false, false) => {
+                Err(self.configuration.invalid(&format!("{path}:SslProtocols"), "it names no version of TLS"))
+            }
+        }
+    }
+
+    /// Puts what the section of this path says on top of the options.
+    pub(super) fn apply(
+        &self,
+        section: &SniSection,
+        options: &mut HttpsOptions,
+        path: &str,
+    ) -> Result<(), ConfigurationError> {
+        if let Some(certificate) = &section.certificate {
+            options.certificate = Some(self.certificate(certificate, &format!("{path}:Certificate"))?);
+        }
+        if let Some(list) = &section.ssl_protocols {
+            options.tls_versions = self.versions(list, path)?;
+        }
+        if let Some(mode) = section.client_certificate_mode {
+            options.client_certificates.mode = mode.0;
+        }
+        Ok(())
+    }
+
+    /// What is different for a server name.
+    pub(super) fn sni(
+        &self,
+        section: &SniSection,
+        endpoint: &HttpsOptions,
+        path: &str,
+    ) -> Result<SniOptions, ConfigurationError> {
+        let mut options = endpoint.clone();
+        self.apply(section, &mut options, path)?;
+        Ok(SniOptions {
+            certificate: section.certificate.as_ref().and(options.certificate),
+            protocols: section.protocols.map(HttpProtocols::from),
+            tls_versions: section.ssl_protocols.as_ref().map(|_| options.tls_versions),
+            client_certificates: section.client_certificate_mode.map(|_| options.client_certificates),
+        })
+    }
+
+    /// Whom clients' certificates are believed by.
+    pub(super) fn roots(&self, path: &PathBuf) -> ClientCertificateRoots {
+        ClientCertificateRoots::File(rooted(self.environment, path))
+    }
+}
