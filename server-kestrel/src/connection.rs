@@ -16,6 +16,7 @@ use server_abstractions::{
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::Place;
+use crate::listener::TcpConnection;
 
 /// What all connections of one endpoint have in common.
 pub(crate) struct EndpointInfo {
@@ -92,6 +93,13 @@ impl Accepted {
     /// The first reason is the one; returns whether it is this.
     pub(crate) fn ends_with(&self, error_type: &'static str) -> bool {
         self.error_type.set(error_type).is_ok()
+    }
+
+    /// What waits to be sent is forgotten with the connection.
+    pub(crate) fn reset(&self) {
+        if let Some(connection) = self.transport.get::<TcpConnection>() {
+            connection.reset();
+        }
     }
 
     /// Keeps the place among the connections of the remote address.

@@ -61,8 +61,11 @@ impl ConnectionContext {
         );
     }
 
-    /// The server ends the connection.
+    /// The server ends the connection, and does not wait for a peer that takes nothing.
     pub(crate) fn cut_off(&self, error_type: &'static str) {
+        if self.activity.is_write_blocked() {
+            self.accepted.reset();
+        }
         if !self.accepted.ends_with(error_type) {
             return;
         }

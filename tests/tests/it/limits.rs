@@ -1,5 +1,6 @@
 //! Limits on how many, how old and how slow. Those on single waits stand in `timeouts`, those on heads in `framing`.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -9,6 +10,8 @@ use server_abstractions::{
     RequestFeatures,
 };
 use server_kestrel::KestrelOptions;
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
@@ -245,6 +248,19 @@ async fn a_peer_that_does_not_take_its_response_is_cut_off() {
         let rest = within(Duration::from_secs(1), client.rest_whenever()).await;
         assert!(rest.len() < 1_000_000, "{}", rest.len());
     }
+}
+
+#[tokio::test]
+async fn what_a_peer_does_not_take_is_forgotten_when_it_is_cut_off() {
+    let app = async |_: Request<Body>| Response::new(endless(&[b'x'; 10_000]));
+    let mut options = options([loopback()]);
+    options.limits.min_response_data_rate = rate(240, 2);
+    let running = start(options, app).await;
+    let mut client = TcpStream::connect(socket_address(&running.addresses()[0])).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    // The kernels of both sides hold megabytes by then; an orderly end would come behind them.
+    within(Duration::from_secs(10), client.ready(Interest::ERROR)).await.unwrap();
+    assert_eq!(client.take_error().unwrap().unwrap().kind(), ErrorKind::ConnectionReset);
 }
 
 #[tokio::test(start_paused = true)]
