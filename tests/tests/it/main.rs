@@ -10,6 +10,7 @@ mod disconnects;
 mod endpoints;
 mod features;
 mod framing;
+mod fuzz;
 mod hosting;
 mod http1;
 mod http2;
