@@ -9,6 +9,7 @@ mod dependencies;
 mod disconnects;
 mod endpoints;
 mod features;
+mod floods;
 mod framing;
 mod fuzz;
 mod hosting;
