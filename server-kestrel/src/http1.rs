@@ -92,7 +92,8 @@ impl Future for Http1 {
             match &mut self.state {
                 State::Awake(hyper) => {
                     let polled = Pin::new(&mut **hyper).poll(cx);
-                    match self.context.activity.refusal_due() {
+                    // When hyper is at its end, it has refused a request itself, or an answer was the last one.
+                    match self.context.activity.refusal_due().filter(|_| polled.is_pending()) {
                         Some(refusal) if self.as_mut().refuse(refusal) => continue,
                         _ => return polled,
                     }
