@@ -210,6 +210,20 @@ fn no_bytes_of_http_1_break_the_server() {
 }
 
 #[test]
+fn what_once_failed() {
+    // Each of them in pieces.
+    let inputs: &[&[&str]] = &[
+        // Two refusals: by the engine, and of what follows by the scanner.
+        &["GET / HTTP/1.1\r\nHost: a\r\nUpgrade: b\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nName\r\n\r\n5\r\n"],
+    ];
+    let arena = Arena::new(HttpProtocols::Http1, handle);
+    for (pieces, end) in inputs.iter().flat_map(|pieces| [(pieces, End::Finish), (pieces, End::Stay)]) {
+        let input = Input::of_pieces(pieces, end);
+        arena.exchange(&input).and_then(|outcome| check_http1(&outcome)).unwrap();
+    }
+}
+
+#[test]
 fn the_answers_do_not_depend_on_where_the_bytes_are_cut() {
     // What is left of a body that nobody reads may be there or not, so all of them are read.
     let arena = Arena::new(HttpProtocols::Http1, |request| Box::pin(count(request)));

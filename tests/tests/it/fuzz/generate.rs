@@ -32,6 +32,11 @@ impl Input {
         Self { bytes, cuts, end }
     }
 
+    pub(super) fn of_pieces(pieces: &[&str], end: End) -> Self {
+        let cuts = (1..pieces.len()).map(|count| pieces[..count].concat().len()).collect();
+        Self { bytes: pieces.concat().into_bytes(), cuts, end }
+    }
+
     pub(super) fn in_one_piece(&self) -> Self {
         Self { cuts: Vec::new(), ..self.clone() }
     }
