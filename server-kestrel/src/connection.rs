@@ -96,6 +96,20 @@ impl Accepted {
         self.error_type.set(error_type).is_ok()
     }
 
+    /// The server ends the connection, of which the features tell the peer.
+    pub(crate) fn cut_off(&self, features: &FeatureCollection, error_type: &'static str) {
+        if !self.ends_with(error_type) {
+            return;
+        }
+        let peer = Peer::of(features);
+        tracing::debug!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            "error.type" = error_type,
+            "a connection was cut off"
+        );
+    }
+
     /// Keeps the place among the connections of the remote address.
     pub(crate) fn keep_address(&self, place: Place) {
         self.places().address = Some(place);
@@ -305,6 +319,7 @@ pub(crate) struct Activity {
     holds_whole: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
+    is_malformed: AtomicBool,
     /// Whether the engine may get no more bytes before something has been looked at.
     is_gated: AtomicBool,
     refusal: OnceLock<Refusal>,
@@ -564,9 +579,18 @@ impl Activity {
     }
 
     pub(crate) fn linger(&self) {
-        if self.phase() != Phase::Lingering {
-            self.enter(Phase::Lingering);
+        match self.phase() {
+            Phase::Lingering => return,
+            // The engine ends with the bytes of a head and without a request.
+            Phase::Head => self.is_malformed.store(true, Ordering::Relaxed),
+            _ => {}
         }
+        self.enter(Phase::Lingering);
+    }
+
+    /// Whether the connection lingers since the engine found a head malformed (HTTP/1.1).
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.is_malformed.load(Ordering::Relaxed)
     }
 
     /// Asks the I/O wrapper to see whether the peer is still there, until the request under way has ended.

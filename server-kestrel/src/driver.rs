@@ -16,6 +16,7 @@ use crate::Limits;
 use crate::connection::{Phase, Signals};
 use crate::detect::FRESH_GRACE;
 use crate::meter::Meter;
+use crate::protocol::error_type;
 use crate::refusal::Refusal;
 use crate::request::ConnectionContext;
 
@@ -154,7 +155,7 @@ impl<E: Engine> Future for Driver<E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             if let Poll::Ready(result) = self.as_mut().project().engine.poll(cx) {
-                return Poll::Ready(result.map_err(Into::into));
+                return Poll::Ready(self.ended(result));
             }
             if self.context.activity.is_holding() {
                 // hyper's next poll sends it.
@@ -194,6 +195,17 @@ enum Deadline {
 }
 
 impl<E: Engine> Driver<E> {
+    /// The engine has ended; those who wrap the connection see why.
+    fn ended(&self, result: hyper::Result<()>) -> Result<(), BoxError> {
+        let Err(error) = result else { return Ok(()) };
+        if self.context.accepted.signals.is_killed() {
+            self.context.cut_off("aborted_by_app");
+            return Ok(());
+        }
+        self.context.accepted.ends_with(error_type(&error));
+        Err(error.into())
+    }
+
     /// Ends the connection at once; a peer of HTTP/2 is told, if that is possible.
     fn cut_off(self: Pin<&mut Self>, error_type: &'static str, cx: &mut Context<'_>) {
         let this = self.project();
@@ -419,6 +431,7 @@ impl<E: Engine> Driver<E> {
         let (changes, now) = (activity.changes(), activity.bytes());
         let bytes = match self.closing {
             _ if activity.phase() == Phase::Head => return Deadline::CutOff("request_headers_timeout"),
+            _ if activity.is_malformed() => return Deadline::CutOff("invalid_request_headers"),
             _ if activity.phase() == Phase::Lingering => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,

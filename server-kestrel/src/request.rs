@@ -72,16 +72,7 @@ impl ConnectionContext {
 
     /// The server ends the connection.
     pub(crate) fn cut_off(&self, error_type: &'static str) {
-        if !self.accepted.ends_with(error_type) {
-            return;
-        }
-        let peer = self.peer();
-        tracing::debug!(
-            connection = peer.id(),
-            peer = ?peer.address(),
-            "error.type" = error_type,
-            "a connection was cut off"
-        );
+        self.accepted.cut_off(&self.features, error_type);
     }
 }
 
