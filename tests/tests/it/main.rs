@@ -22,6 +22,7 @@ mod limits;
 mod malformed;
 mod program;
 mod protocols;
+mod reasons;
 mod reload;
 mod repository;
 mod stop;
