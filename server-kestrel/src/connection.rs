@@ -325,6 +325,9 @@ pub(crate) struct Activity {
     refusal: OnceLock<Refusal>,
     /// Request bodies that somebody waits for.
     waiting_bodies: AtomicU32,
+    /// Request bodies that have not come to their end, and how often there were none left.
+    bodies: AtomicU32,
+    times_without_body: AtomicU32,
     /// Pieces of responses that the engine has and does not ask for more of (HTTP/2).
     waiting_pieces: AtomicU32,
     is_body_too_slow: AtomicBool,
@@ -536,6 +539,25 @@ impl Activity {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Busy);
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A request has a body that has not come to its end.
+    pub(crate) fn body_begins(&self) {
+        self.bodies.fetch_add(1, Ordering::Relaxed);
+        self.stream_begins();
+    }
+
+    /// The body has ended, or nobody reads it any more.
+    pub(crate) fn body_ends(&self) {
+        if self.bodies.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.times_without_body.fetch_add(1, Ordering::Relaxed);
+        }
+        self.request_ends();
+    }
+
+    /// Changes when there is no body left.
+    pub(crate) fn times_without_body(&self) -> u32 {
+        self.times_without_body.load(Ordering::Relaxed)
     }
 
     /// Something beside the request itself begins that keeps the connection busy: a task of an HTTP/2 stream, or the

@@ -69,6 +69,8 @@ pin_project! {
         // The header block that is open (HTTP/2), and since when at the most.
         open_block: Option<(NonZeroU32, Instant)>,
         incoming: Meter,
+        // How often there was no body left to come, at the last look.
+        bodies: u32,
         outgoing: Meter,
         #[pin]
         draining: WaitForCancellationFutureOwned,
@@ -133,6 +135,7 @@ impl<E: Engine> Driver<E> {
             request_headers_timeout: limits.request_headers_timeout,
             open_block: None,
             incoming: Meter::default(),
+            bodies: 0,
             outgoing: Meter::default(),
             retirement: limits.max_connection_age.map(|age| after_now(with_jitter(age))),
             draining: context.accepted.lifetime.draining(),
@@ -317,12 +320,23 @@ impl<E: Engine> Driver<E> {
             (Closing::No, Phase::Idle) if is_first && self.context.activity.is_fresh() => {
                 self.keep_alive_timeout
             }
-            _ => {
-                let look = self.look;
-                return self.arm(Armed::Look, look, changes);
-            }
+            _ => return self.look_again(changes),
         };
         self.arm(Armed::Deadline, timeout, changes);
+    }
+
+    /// Looks again after a while, or when somebody who is waited for has had the time there is.
+    fn look_again(self: Pin<&mut Self>, changes: u32) {
+        let rates = &self.context.rates;
+        let ends = [
+            self.open_block.and_then(|(_, since)| since.checked_add(self.request_headers_timeout)),
+            self.incoming.end_of_grace(rates.request_body()),
+            self.outgoing.end_of_grace(rates.response()),
+        ];
+        let now = Instant::now();
+        let left = ends.into_iter().flatten().filter_map(|end| end.checked_duration_since(now));
+        let after = left.filter(|left| !left.is_zero()).fold(self.look, Duration::min);
+        self.arm(Armed::Look, after, changes);
     }
 
     fn arm(self: Pin<&mut Self>, armed: Armed, after: Duration, changes: u32) {
@@ -345,6 +359,12 @@ impl<E: Engine> Driver<E> {
             return Some("request_headers_timeout");
         }
         let (activity, rates) = (&this.context.activity, &this.context.rates);
+        let bodies = activity.times_without_body();
+        if *this.bodies != bodies {
+            // It was another body that was waited for at the last look.
+            *this.bodies = bodies;
+            *this.incoming = Meter::default();
+        }
         let is_awaited = activity.is_body_awaited() && activity.phase() == Phase::Busy;
         if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.request_body()) {
             if !this.context.is_http1 {
@@ -380,10 +400,7 @@ impl<E: Engine> Driver<E> {
         match self.context.activity.phase() {
             _ if self.seen_changes != Some(changes) || self.closing != Closing::No => self.follow(changes),
             // What was answered is not idle before the peer has it.
-            Phase::Idle if self.context.activity.is_write_blocked() => {
-                let look = self.look;
-                self.arm(Armed::Look, look, changes);
-            }
+            Phase::Idle if self.context.activity.is_write_blocked() => self.look_again(changes),
             // Nothing has happened since the last look, so it has been idle since then at the least.
             Phase::Idle if self.context.activity.open_block().is_none() => {
                 if self.context.activity.is_between_requests() {
@@ -398,10 +415,7 @@ impl<E: Engine> Driver<E> {
                 };
                 self.arm(Armed::Deadline, left, changes);
             }
-            _ if self.must_look() => {
-                let look = self.look;
-                self.arm(Armed::Look, look, changes);
-            }
+            _ if self.must_look() => self.look_again(changes),
             _ => *self.as_mut().project().armed = Armed::No,
         }
         Deadline::None
@@ -436,8 +450,7 @@ impl<E: Engine> Driver<E> {
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
             Closing::No if activity.is_write_blocked() => {
-                let look = self.look;
-                self.arm(Armed::Look, look, changes);
+                self.look_again(changes);
                 return Deadline::None;
             }
             Closing::No if self.is_retired() => return Deadline::Close,
