@@ -43,7 +43,7 @@ async fn flooded(client: &mut Client, frame_to_repeat: &[u8], mut count: usize) 
                 client.rest().await;
                 return Some(answer.error_code());
             }
-            if answer.payload == &b"the last"[..] {
+            if answer.payload == b"the last"[..] {
                 break;
             }
         }

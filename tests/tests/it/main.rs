@@ -7,6 +7,7 @@ mod bodies;
 mod cargo_host;
 mod dependencies;
 mod disconnects;
+mod edges;
 mod endpoints;
 mod features;
 mod floods;
