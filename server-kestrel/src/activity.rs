@@ -44,11 +44,15 @@ pub(crate) struct Activity {
     holds_whole: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
+    is_malformed: AtomicBool,
     /// Whether the engine may get no more bytes before something has been looked at.
     is_gated: AtomicBool,
     refusal: OnceLock<Refusal>,
     /// Request bodies that somebody waits for.
     waiting_bodies: AtomicU32,
+    /// Request bodies that have not come to their end, and how often there were none left.
+    bodies: AtomicU32,
+    times_without_body: AtomicU32,
     /// Pieces of responses that the engine has and does not ask for more of (HTTP/2).
     waiting_pieces: AtomicU32,
     is_body_too_slow: AtomicBool,
@@ -262,6 +266,25 @@ impl Activity {
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// A request has a body that has not come to its end.
+    pub(crate) fn body_begins(&self) {
+        self.bodies.fetch_add(1, Ordering::Relaxed);
+        self.stream_begins();
+    }
+
+    /// The body has ended, or nobody reads it any more.
+    pub(crate) fn body_ends(&self) {
+        if self.bodies.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.times_without_body.fetch_add(1, Ordering::Relaxed);
+        }
+        self.request_ends();
+    }
+
+    /// Changes when there is no body left.
+    pub(crate) fn times_without_body(&self) -> u32 {
+        self.times_without_body.load(Ordering::Relaxed)
+    }
+
     /// Something beside the request itself begins that keeps the connection busy: a task of an HTTP/2 stream, or the
     /// reading of a body.
     pub(crate) fn stream_begins(&self) {
@@ -303,9 +326,18 @@ impl Activity {
     }
 
     pub(crate) fn linger(&self) {
-        if self.phase() != Phase::Lingering {
-            self.enter(Phase::Lingering);
+        match self.phase() {
+            Phase::Lingering => return,
+            // The engine ends with the bytes of a head and without a request.
+            Phase::Head => self.is_malformed.store(true, Ordering::Relaxed),
+            _ => {}
         }
+        self.enter(Phase::Lingering);
+    }
+
+    /// Whether the connection lingers since the engine found a head malformed (HTTP/1.1).
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.is_malformed.load(Ordering::Relaxed)
     }
 
     /// Asks the I/O wrapper to see whether the peer is still there, until the request under way has ended.

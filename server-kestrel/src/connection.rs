@@ -95,6 +95,20 @@ impl Accepted {
         self.error_type.set(error_type).is_ok()
     }
 
+    /// The server ends the connection, of which the features tell the peer.
+    pub(crate) fn cut_off(&self, features: &FeatureCollection, error_type: &'static str) {
+        if !self.ends_with(error_type) {
+            return;
+        }
+        let peer = Peer::of(features);
+        tracing::debug!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            "error.type" = error_type,
+            "a connection was cut off"
+        );
+    }
+
     /// What waits to be sent is forgotten with the connection.
     pub(crate) fn reset(&self) {
         if let Some(connection) = self.transport.get::<TcpConnection>() {

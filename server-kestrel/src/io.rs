@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::activity::{Activity, Phase};
 use crate::connection::Accepted;
 use crate::frames::Frames;
+use crate::protocol::error_type;
 use crate::refusal::Refusal;
 use crate::scanner::Scanner;
 
@@ -130,7 +131,12 @@ impl ConnectionIo {
             Poll::Pending => {}
             // hyper may be waiting for these very bytes.
             Poll::Ready(Ok(())) if !self.prefix.is_empty() => cx.waker().wake_by_ref(),
-            Poll::Ready(_) => self.activity.gone(),
+            Poll::Ready(result) => {
+                if let Err(error) = result {
+                    self.guard.accepted.ends_with(error_type(&error));
+                }
+                self.activity.gone();
+            }
         }
     }
 

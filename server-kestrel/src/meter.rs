@@ -30,6 +30,11 @@ impl Meter {
         let wanted = f64::from(min.bytes_per_second.get()) * waited.as_secs_f64();
         waited >= min.grace_period && ((bytes - began.bytes) as f64) < wanted
     }
+
+    /// When the peer must have sent or taken enough for the first time, if it is waited for.
+    pub(crate) fn end_of_grace(&self, min: Option<MinDataRate>) -> Option<Instant> {
+        self.began.zip(min).and_then(|(began, min)| began.at.checked_add(min.grace_period))
+    }
 }
 
 #[cfg(test)]

@@ -38,8 +38,10 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     let accepted =
         features.get::<Accepted>().ok_or("the connection layers lost the features of the connection")?;
     let limits = &options.limits;
-    let Some((protocol, prefix)) =
-        detect(&mut *io, &features, options.protocols, limits, &accepted.lifetime).await?
+    let detected = detect(&mut *io, &features, options.protocols, limits, &accepted).await;
+    let Some((protocol, prefix)) = detected.inspect_err(|error| {
+        accepted.ends_with(error_type(error));
+    })?
     else {
         return Ok(());
     };

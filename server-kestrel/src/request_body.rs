@@ -39,14 +39,14 @@ struct Busy(Arc<RequestState>);
 
 impl Busy {
     fn new(state: &Arc<RequestState>) -> Self {
-        state.context.activity.stream_begins();
+        state.context.activity.body_begins();
         Self(Arc::clone(state))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.context.activity.request_ends();
+        self.0.context.activity.body_ends();
     }
 }
 

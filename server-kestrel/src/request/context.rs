@@ -66,15 +66,6 @@ impl ConnectionContext {
         if self.activity.is_write_blocked() {
             self.accepted.reset();
         }
-        if !self.accepted.ends_with(error_type) {
-            return;
-        }
-        let peer = self.peer();
-        tracing::debug!(
-            connection = peer.id(),
-            peer = ?peer.address(),
-            "error.type" = error_type,
-            "a connection was cut off"
-        );
+        self.accepted.cut_off(&self.features, error_type);
     }
 }
