@@ -126,6 +126,9 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
         if let Some(Err(error)) = served.await {
             log_end(&*error, &features);
         }
+        if let Some(accepted) = features.get::<Accepted>().filter(|accepted| !accepted.is_carried()) {
+            accepted.leave();
+        }
         drop(guard);
     });
 }

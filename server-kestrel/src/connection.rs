@@ -1,7 +1,7 @@
 //! What the server knows of one connection, as features and as state.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -45,6 +45,8 @@ pub(crate) struct Accepted {
     transport: FeatureCollection,
     items: Mutex<Extensions>,
     places: Mutex<Places>,
+    /// Whether there are bytes that keep the places.
+    is_carried: AtomicBool,
     /// Why the connection ends, if that is no good reason.
     error_type: OnceLock<&'static str>,
     pub(crate) lifetime: Lifetime,
@@ -78,6 +80,7 @@ impl Accepted {
             transport,
             items: Mutex::default(),
             places: Mutex::new(Places { connection: Some(place), ..Places::default() }),
+            is_carried: AtomicBool::new(false),
             error_type: OnceLock::new(),
             lifetime: lifetime.clone(),
             signals: Signals::default(),
@@ -114,6 +117,20 @@ impl Accepted {
         if let Some(connection) = self.transport.get::<TcpConnection>() {
             connection.reset();
         }
+    }
+
+    /// From now on the places are kept until the bytes are gone.
+    pub(crate) fn carry(&self) {
+        self.is_carried.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_carried(&self) -> bool {
+        self.is_carried.load(Ordering::Relaxed)
+    }
+
+    /// The connection is gone, whoever still knows of it.
+    pub(crate) fn leave(&self) {
+        *self.places() = Places::default();
     }
 
     /// Keeps the place among the connections of the remote address.

@@ -16,7 +16,7 @@ use crate::Limits;
 use crate::activity::Phase;
 use crate::connection::Signals;
 use crate::detect::FRESH_GRACE;
-use crate::meter::Meter;
+use crate::meter::{Allowance, Meter};
 use crate::protocol::error_type;
 use crate::refusal::Refusal;
 use crate::request::ConnectionContext;
@@ -73,7 +73,7 @@ pin_project! {
         incoming: Meter,
         // How often there was no body left to come, at the last look.
         bodies: u32,
-        outgoing: Meter,
+        outgoing: Allowance,
         #[pin]
         draining: WaitForCancellationFutureOwned,
         #[pin]
@@ -138,7 +138,7 @@ impl<E: Engine> Driver<E> {
             open_block: None,
             incoming: Meter::default(),
             bodies: 0,
-            outgoing: Meter::default(),
+            outgoing: Allowance::default(),
             retirement: limits.max_connection_age.map(|age| after_now(with_jitter(age))),
             draining: context.accepted.lifetime.draining(),
             aborting: context.accepted.lifetime.aborting(),
@@ -215,7 +215,7 @@ impl<E: Engine> Driver<E> {
     fn cut_off(self: Pin<&mut Self>, error_type: &'static str, cx: &mut Context<'_>) {
         let this = self.project();
         this.context.cut_off(error_type);
-        if !this.context.is_http1 {
+        if !this.context.is_http1 && *this.closing == Closing::No {
             this.context.activity.go_away(h2::Reason::INTERNAL_ERROR.into());
             let _ = this.engine.poll(cx);
         }
@@ -297,6 +297,9 @@ impl<E: Engine> Driver<E> {
                 expired => return expired,
             }
         }
+        if self.armed == Armed::No && self.context.activity.sleep(cx.waker(), self.seen_changes) {
+            cx.waker().wake_by_ref();
+        }
         Deadline::None
     }
 
@@ -333,7 +336,7 @@ impl<E: Engine> Driver<E> {
         let ends = [
             self.open_block.and_then(|(_, since)| since.checked_add(self.request_headers_timeout)),
             self.incoming.end_of_grace(rates.get(Direction::RequestBody)),
-            self.outgoing.end_of_grace(rates.get(Direction::Response)),
+            self.outgoing.end(),
         ];
         let now = Instant::now();
         let left = ends.into_iter().flatten().filter_map(|end| end.checked_duration_since(now));
@@ -367,17 +370,21 @@ impl<E: Engine> Driver<E> {
             *this.bodies = bodies;
             *this.incoming = Meter::default();
         }
-        let is_awaited = activity.is_body_awaited() && activity.phase() == Phase::Busy;
-        if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.get(Direction::RequestBody))
-        {
-            if !this.context.is_http1 {
+        let is_http1 = this.context.is_http1;
+        let is_awaited = activity.is_body_awaited()
+            && activity.phase() == Phase::Busy
+            && activity.may_body_come(is_http1, this.context.window);
+        let received = activity.received_content(is_http1);
+        if this.incoming.is_too_slow(is_awaited, received, rates.get(Direction::RequestBody)) {
+            if !is_http1 {
                 return Some("min_request_body_data_rate");
             }
             activity.fail_body();
         }
         let is_waiting = activity.is_response_waiting() && activity.phase() != Phase::Upgraded;
-        let is_too_slow =
-            this.outgoing.is_too_slow(is_waiting, activity.sent_bytes(), rates.get(Direction::Response));
+        let waiting = is_waiting.then(|| activity.waiting_bytes());
+        let sent = activity.sent_content(is_http1);
+        let is_too_slow = this.outgoing.is_too_slow(waiting, sent, rates.get(Direction::Response));
         is_too_slow.then_some("min_response_data_rate")
     }
 

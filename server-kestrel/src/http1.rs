@@ -84,6 +84,7 @@ impl Http1 {
 impl Http1 {
     fn refusing(&self, io: ConnectionIo, refusal: Refusal) -> State {
         self.context.refused(refusal);
+        self.context.activity.refusal_begins();
         State::Refusing(Box::new(Refusing { io, response: refusal.response(self.context.add_server_header) }))
     }
 }
@@ -126,15 +127,19 @@ impl Engine for Http1 {
     }
 
     fn refuse(mut self: Pin<&mut Self>, refusal: Refusal) -> bool {
-        self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Resting(io) => self.refusing(io, refusal),
+        let io = match std::mem::replace(&mut self.state, State::Over) {
+            State::Resting(io) => io,
             State::Awake(hyper) => match hyper.into_parts() {
-                Some(parts) => self.refusing(parts.io.into_inner(), refusal),
-                None => State::Over,
+                Some(parts) => parts.io.into_inner(),
+                None => return false,
             },
-            other => other,
+            other => {
+                self.state = other;
+                return false;
+            }
         };
-        matches!(self.state, State::Refusing(_))
+        self.state = self.refusing(io, refusal);
+        true
     }
 
     fn rest(mut self: Pin<&mut Self>) {

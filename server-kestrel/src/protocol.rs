@@ -63,6 +63,7 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
         max_request_body_size: limits.max_request_body_size,
         max_requests: limits.max_requests_per_connection,
         max_upgraded: limits.max_concurrent_upgraded_connections,
+        window: limits.http2.initial_connection_window_size,
         head: limits.head(),
         rates: Rates::new(limits.min_request_body_data_rate, limits.min_response_data_rate),
     });

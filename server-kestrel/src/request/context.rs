@@ -24,6 +24,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) max_request_body_size: Option<u64>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_upgraded: Option<u64>,
+    /// What may come in over HTTP/2 before it is read.
+    pub(crate) window: u32,
     /// Those of HTTP/2, whose engine knows only a part of them.
     pub(crate) head: HeadLimits,
     pub(crate) rates: Rates,

@@ -166,7 +166,8 @@ async fn the_rate_of_a_body() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_taken_ends_the_connection_in_time() {
     for grace in [1500, 2000, 5000, 10_000].map(Duration::from_millis) {
-        let set = |options: &mut KestrelOptions| options.limits.min_response_data_rate = rate(100, grace);
+        let set =
+            |options: &mut KestrelOptions| options.limits.min_response_data_rate = rate(1_000_000, grace);
         let app = |_: Request<Body>| async { Response::new(endless(&[b'x'; 10_000])) };
         let server = Memory::start_with(set, app).await;
         let mut client = server.client().await;
@@ -222,7 +223,7 @@ async fn an_http_2_peer_that_stops_is_cut_off_in_time() {
     for grace in [1500, 2000, 5000].map(Duration::from_millis) {
         let set = |options: &mut KestrelOptions| {
             options.limits.min_request_body_data_rate = rate(100, grace);
-            options.limits.min_response_data_rate = rate(100, grace);
+            options.limits.min_response_data_rate = rate(1_000_000, grace);
         };
         let app = |request: Request<Body>| async {
             let _ = request.into_body().collect().await;
