@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::server::{Folders, PINNED, RunningServer, with_prefix};
 use crate::workload::{Load, Workload};
 
 /// The other core.
-const LOAD_PINNED: &[&str] = &["taskset", "-c", "1"];
+pub const LOAD_PINNED: &[&str] = &["taskset", "-c", "1"];
 
 /// What a load prints at its end, as one line of JSON.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -178,36 +178,64 @@ fn idle(
     prefix: &[&str],
     connections: u32,
 ) -> Result<Sample, Error> {
-    let before = server.resident()?;
-    let deadline = (connections / 100 + 60).to_string();
-    let prefix = [&["timeout", "-k", "1", &deadline], prefix].concat();
-    let mut command = with_prefix(&prefix, folders.programs.join("load"));
-    let scheme = if workload.is_tls() { "https" } else { "http" };
-    let mut holder = command
-        .args(["idle", scheme, &connections.to_string(), &server.address().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    if let Some(output) = holder.stdout.take() {
-        BufReader::new(output).read_line(&mut line)?;
-    }
-    if line.trim() != "held" {
-        let status = holder.wait()?;
-        return Err(format!("the idle connections could not be held: {status}: {}", server.tail()).into());
-    }
-    std::thread::sleep(Duration::from_secs(10));
-    let after = server.resident()?;
-    // The end of its input is its end.
-    drop(holder.stdin.take());
-    let status = holder.wait()?;
-    if !status.success() {
-        return Err(format!("the idle connections did not last: {status}: {}", server.tail()).into());
-    }
+    let held = Held { is_tls: workload.is_tls(), address: server.address(), connections };
+    let (before, after) = held.read(server, &folders.programs, prefix, || server.resident())?;
     Ok(Sample::from([
         (Measure::IdleBytes, (after as f64 - before as f64) / f64::from(connections)),
         (Measure::ResidentKib, after as f64 / 1024.0),
     ]))
+}
+
+/// Connections that rest after one request each.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Whether they are encrypted.
+    pub is_tls: bool,
+    /// Where the server accepts them.
+    pub address: SocketAddr,
+    /// How many; no more than 1,000 are opened in a second.
+    pub connections: u32,
+}
+
+impl Held {
+    /// Reads something before the first is opened, and 10 s after the last was answered.
+    ///
+    /// # Errors
+    /// When they cannot be held so long.
+    pub fn read<T>(
+        self,
+        server: &RunningServer,
+        programs: &Path,
+        prefix: &[&str],
+        mut read: impl FnMut() -> Result<T, Error>,
+    ) -> Result<(T, T), Error> {
+        let before = read()?;
+        let deadline = (self.connections / 100 + 60).to_string();
+        let prefix = [&["timeout", "-k", "1", &deadline], prefix].concat();
+        let scheme = if self.is_tls { "https" } else { "http" };
+        let mut holder = with_prefix(&prefix, programs.join("load"))
+            .args(["idle", scheme, &self.connections.to_string(), &self.address.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(output) = holder.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        if line.trim() != "held" {
+            let status = holder.wait()?;
+            return Err(format!("the idle connections could not be held: {status}: {}", server.tail()).into());
+        }
+        std::thread::sleep(Duration::from_secs(10));
+        let after = read()?;
+        // The end of its input is its end.
+        drop(holder.stdin.take());
+        let status = holder.wait()?;
+        if !status.success() {
+            return Err(format!("the idle connections did not last: {status}: {}", server.tail()).into());
+        }
+        Ok((before, after))
+    }
 }
 
 fn start_up(start: impl FnOnce() -> Result<RunningServer, Error>) -> Result<Sample, Error> {

@@ -17,6 +17,7 @@ pub mod plot;
 pub mod report;
 pub mod results;
 pub mod server;
+pub mod slow;
 pub mod workload;
 
 /// What goes wrong here is told to whoever measures, and to nobody else.

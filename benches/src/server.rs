@@ -162,6 +162,14 @@ impl RunningServer {
         Ok(pages.sum::<Result<u64, procfs::ProcError>>()? * procfs::page_size())
     }
 
+    /// The sockets and other files that the process has open.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn open_files(&self) -> Result<usize, Error> {
+        Ok(Process::new(self.child.id().cast_signed())?.fd_count()?)
+    }
+
     fn processes(&self) -> Result<Vec<Process>, Error> {
         let mut found = vec![Process::new(self.child.id().cast_signed())?];
         let mut next = 0;

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use server_abstractions::{
-    BoxConnectionService, Connection, FeatureCollection, HttpConnectionFeature, Lifetime, LifetimeGuard,
+    BoxConnectionService, Connection, ConnectionEndFeature, FeatureCollection, HttpConnectionFeature,
+    Lifetime, LifetimeGuard,
 };
 use tokio::sync::watch;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -125,6 +126,9 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
         if let Some(Err(error)) = served.await {
             log_end(&*error, &features);
         }
+        if let Some(accepted) = features.get::<Accepted>().filter(|accepted| !accepted.is_carried()) {
+            accepted.leave();
+        }
         drop(guard);
     });
 }
@@ -175,12 +179,19 @@ impl<F: Future> Future for UntilAborted<F> {
 fn log_end(error: &(dyn std::error::Error + 'static), features: &FeatureCollection) {
     let peer = Peer::of(features);
     let (id, peer) = (peer.id(), peer.address());
-    if let Some(accepted) = features.get::<Accepted>() {
+    let error_type = features.get::<Accepted>().and_then(|accepted| {
         accepted.ends_with(error_type(error));
-    }
+        accepted.error_type()
+    });
     if is_disconnect(error) {
         tracing::trace!(connection = id, ?peer, error, "the peer has gone");
     } else {
-        tracing::debug!(connection = id, ?peer, error, "the connection ended early");
+        tracing::debug!(
+            connection = id,
+            ?peer,
+            error,
+            "error.type" = error_type,
+            "the connection ended early"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::Waker;
 
 use atomic_waker::AtomicWaker;
 
@@ -39,18 +40,37 @@ pub(crate) struct Activity {
     sent: AtomicU64,
     is_write_blocked: AtomicU8,
     is_read_blocked: AtomicBool,
+    /// Whether it was since this was asked for last.
+    was_read_blocked: AtomicBool,
     is_holding: AtomicBool,
     holds_nothing: AtomicBool,
     holds_whole: AtomicBool,
     is_watched: AtomicBool,
     is_body_unread: AtomicBool,
+    is_malformed: AtomicBool,
     /// Whether the engine may get no more bytes before something has been looked at.
     is_gated: AtomicBool,
+    /// Whether the engine has asked for more than the requests that may be answered (HTTP/1.1).
+    is_starved: AtomicBool,
+    /// Whether the driver looks at nothing until somebody wakes it.
+    is_asleep: AtomicBool,
+    driver: AtomicWaker,
     refusal: OnceLock<Refusal>,
     /// Request bodies that somebody waits for.
     waiting_bodies: AtomicU32,
+    /// Request bodies that have not come to their end, and how often there were none left.
+    bodies: AtomicU32,
+    times_without_body: AtomicU32,
     /// Pieces of responses that the engine has and does not ask for more of (HTTP/2).
     waiting_pieces: AtomicU32,
+    waiting_data: AtomicU64,
+    /// The content of bodies so far, in both directions (HTTP/2), and what the apps have read of it.
+    received_data: AtomicU64,
+    read_data: AtomicU64,
+    sent_data: AtomicU64,
+    sent_pieces: AtomicU64,
+    /// The bytes of the write that waits.
+    blocked_bytes: AtomicU64,
     is_body_too_slow: AtomicBool,
     broken_body: OnceLock<Refusal>,
     /// The number of the header block that is open (HTTP/2); 0 is none.
@@ -99,6 +119,7 @@ impl Activity {
     /// The engine has asked for bytes, and there are none.
     pub(crate) fn found_nothing(&self) {
         self.is_read_blocked.store(true, Ordering::Relaxed);
+        self.was_read_blocked.store(true, Ordering::Relaxed);
     }
 
     /// Something must be looked at before the engine gets more bytes, or no longer.
@@ -124,8 +145,45 @@ impl Activity {
     /// What is to be answered to the head that is coming in, now that all before it has been answered and sent.
     pub(crate) fn refusal_due(&self) -> Option<Refusal> {
         let refusal = *self.refusal.get()?;
-        let is_answered = matches!(self.phase(), Phase::Idle | Phase::Head);
-        (is_answered && !self.is_write_blocked() && !self.is_holding()).then_some(refusal)
+        let is_starved = self.is_starved.load(Ordering::Relaxed);
+        let is_sent = !self.is_write_blocked() && !self.is_holding();
+        (is_starved && is_sent && !self.has_unanswered()).then_some(refusal)
+    }
+
+    /// A refusal goes out, under the deadline of a head.
+    pub(crate) fn refusal_begins(&self) {
+        self.enter(Phase::Head);
+    }
+
+    /// The engine gets nothing although there may be something: it has asked for it, so it has answered all it has.
+    pub(crate) fn starve(&self) {
+        self.is_starved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a request is under way that has not been answered; a body that somebody still holds is none.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        self.active.load(Ordering::Relaxed) > self.bodies.load(Ordering::Relaxed)
+    }
+
+    /// The driver stops looking. Returns whether something has changed that it has not seen.
+    pub(crate) fn sleep(&self, waker: &Waker, seen_changes: Option<u32>) -> bool {
+        self.driver.register(waker);
+        self.is_asleep.store(true, Ordering::SeqCst);
+        seen_changes != Some(self.changes.load(Ordering::SeqCst))
+    }
+
+    /// Something has changed in a task that may be another one than the driver's.
+    fn change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        if self.is_asleep.load(Ordering::SeqCst) && self.is_asleep.swap(false, Ordering::SeqCst) {
+            self.driver.wake();
+        }
+    }
+
+    /// A write of so many bytes cannot go out.
+    pub(crate) fn block(&self, count: usize) {
+        self.blocked_bytes.store(count as u64, Ordering::Relaxed);
+        self.sent(None);
     }
 
     /// Bytes have gone out, or nothing could.
@@ -141,7 +199,7 @@ impl Activity {
     /// Somebody begins to wait for a request body.
     pub(crate) fn body_wait_begins(&self) {
         self.waiting_bodies.fetch_add(1, Ordering::Relaxed);
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.change();
     }
 
     pub(crate) fn body_wait_ends(&self) {
@@ -149,14 +207,18 @@ impl Activity {
     }
 
     /// The engine has got a piece of a response over HTTP/2.
-    pub(crate) fn piece_begins(&self) {
+    pub(crate) fn piece_begins(&self, length: usize) {
         self.waiting_pieces.fetch_add(1, Ordering::Relaxed);
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.waiting_data.fetch_add(length as u64, Ordering::Relaxed);
+        self.change();
     }
 
     /// The engine asks for the next piece, or for no more.
-    pub(crate) fn piece_ends(&self) {
+    pub(crate) fn piece_ends(&self, length: usize) {
         self.waiting_pieces.fetch_sub(1, Ordering::Relaxed);
+        self.waiting_data.fetch_sub(length as u64, Ordering::Relaxed);
+        self.sent_data.fetch_add(length as u64, Ordering::Relaxed);
+        self.sent_pieces.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether somebody waits for what the peer sends.
@@ -164,17 +226,51 @@ impl Activity {
         self.waiting_bodies.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether the peer could send what is waited for since this was asked for last: over HTTP/1.1 if the engine has asked
+    /// for it, and over HTTP/2 unless bodies that nobody reads may have used up its window.
+    pub(crate) fn may_body_come(&self, is_http1: bool, window: u32) -> bool {
+        if is_http1 {
+            let is_blocked = self.is_read_blocked.load(Ordering::Relaxed);
+            return self.was_read_blocked.swap(is_blocked, Ordering::Relaxed);
+        }
+        let received = self.received_data.load(Ordering::Relaxed);
+        let unread = received.saturating_sub(self.read_data.load(Ordering::Relaxed));
+        let others = self.bodies.load(Ordering::Relaxed) > self.waiting_bodies.load(Ordering::Relaxed);
+        !others || unread < u64::from(window / 2)
+    }
+
+    /// Content has come in, and somebody has read content (HTTP/2).
+    pub(crate) fn data_received(&self, count: u64) {
+        self.received_data.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn data_read(&self, count: usize) {
+        self.read_data.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// What the peer has sent of bodies, as far as it can be told.
+    pub(crate) fn received_content(&self, is_http1: bool) -> u64 {
+        if is_http1 { &self.received } else { &self.received_data }.load(Ordering::Relaxed)
+    }
+
+    /// What the peer has taken of responses, as far as it can be told.
+    pub(crate) fn sent_content(&self, is_http1: bool) -> u64 {
+        if is_http1 { &self.sent } else { &self.sent_data }.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn sent_pieces(&self) -> u64 {
+        self.sent_pieces.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that wait for the peer to take them, at the least.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        let blocked = if self.is_write_blocked() { self.blocked_bytes.load(Ordering::Relaxed) } else { 0 };
+        blocked.max(self.waiting_data.load(Ordering::Relaxed))
+    }
+
     /// Whether something waits for the peer to take it, or its window.
     pub(crate) fn is_response_waiting(&self) -> bool {
         self.is_write_blocked() || self.waiting_pieces.load(Ordering::Relaxed) > 0
-    }
-
-    pub(crate) fn received_bytes(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn sent_bytes(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
     }
 
     /// The peer sends its body too slowly (HTTP/1.1); whoever reads it learns that.
@@ -221,7 +317,7 @@ impl Activity {
         self.is_body_too_slow.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn register_body_reader(&self, waker: &std::task::Waker) {
+    pub(crate) fn register_body_reader(&self, waker: &Waker) {
         self.body_reader.register(waker);
     }
 
@@ -257,9 +353,30 @@ impl Activity {
     /// A request begins; returns its ordinal on the connection, from 1.
     pub(crate) fn request_begins(&self) -> u32 {
         self.hold_whole(false);
+        self.is_starved.store(false, Ordering::Relaxed);
+        self.is_body_too_slow.store(false, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Busy);
         self.requests.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A request has a body that has not come to its end.
+    pub(crate) fn body_begins(&self) {
+        self.bodies.fetch_add(1, Ordering::Relaxed);
+        self.stream_begins();
+    }
+
+    /// The body has ended, or nobody reads it any more.
+    pub(crate) fn body_ends(&self) {
+        self.request_ends();
+        if self.bodies.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.times_without_body.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Changes when there is no body left.
+    pub(crate) fn times_without_body(&self) -> u32 {
+        self.times_without_body.load(Ordering::Relaxed)
     }
 
     /// Something beside the request itself begins that keeps the connection busy: a task of an HTTP/2 stream, or the
@@ -273,7 +390,8 @@ impl Activity {
     pub(crate) fn request_ends(&self) {
         if self.active.fetch_sub(1, Ordering::Relaxed) == 1 && self.phase() == Phase::Busy {
             self.is_watched.store(false, Ordering::Relaxed);
-            self.enter(Phase::Idle);
+            self.phase.store(Phase::Idle as u8, Ordering::Relaxed);
+            self.change();
         }
     }
 
@@ -303,9 +421,18 @@ impl Activity {
     }
 
     pub(crate) fn linger(&self) {
-        if self.phase() != Phase::Lingering {
-            self.enter(Phase::Lingering);
+        match self.phase() {
+            Phase::Lingering => return,
+            // The engine ends with the bytes of a head and without a request.
+            Phase::Head => self.is_malformed.store(true, Ordering::Relaxed),
+            _ => {}
         }
+        self.enter(Phase::Lingering);
+    }
+
+    /// Whether the connection lingers since the engine found a head malformed (HTTP/1.1).
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.is_malformed.load(Ordering::Relaxed)
     }
 
     /// Asks the I/O wrapper to see whether the peer is still there, until the request under way has ended.

@@ -1,7 +1,7 @@
 //! What the server knows of one connection, as features and as state.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +16,7 @@ use server_abstractions::{
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::Place;
+use crate::listener::TcpConnection;
 
 /// What all connections of one endpoint have in common.
 pub(crate) struct EndpointInfo {
@@ -44,6 +45,8 @@ pub(crate) struct Accepted {
     transport: FeatureCollection,
     items: Mutex<Extensions>,
     places: Mutex<Places>,
+    /// Whether there are bytes that keep the places.
+    is_carried: AtomicBool,
     /// Why the connection ends, if that is no good reason.
     error_type: OnceLock<&'static str>,
     pub(crate) lifetime: Lifetime,
@@ -77,6 +80,7 @@ impl Accepted {
             transport,
             items: Mutex::default(),
             places: Mutex::new(Places { connection: Some(place), ..Places::default() }),
+            is_carried: AtomicBool::new(false),
             error_type: OnceLock::new(),
             lifetime: lifetime.clone(),
             signals: Signals::default(),
@@ -92,6 +96,41 @@ impl Accepted {
     /// The first reason is the one; returns whether it is this.
     pub(crate) fn ends_with(&self, error_type: &'static str) -> bool {
         self.error_type.set(error_type).is_ok()
+    }
+
+    /// The server ends the connection, of which the features tell the peer.
+    pub(crate) fn cut_off(&self, features: &FeatureCollection, error_type: &'static str) {
+        if !self.ends_with(error_type) {
+            return;
+        }
+        let peer = Peer::of(features);
+        tracing::debug!(
+            connection = peer.id(),
+            peer = ?peer.address(),
+            "error.type" = error_type,
+            "a connection was cut off"
+        );
+    }
+
+    /// What waits to be sent is forgotten with the connection.
+    pub(crate) fn reset(&self) {
+        if let Some(connection) = self.transport.get::<TcpConnection>() {
+            connection.reset();
+        }
+    }
+
+    /// From now on the places are kept until the bytes are gone.
+    pub(crate) fn carry(&self) {
+        self.is_carried.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_carried(&self) -> bool {
+        self.is_carried.load(Ordering::Relaxed)
+    }
+
+    /// The connection is gone, whoever still knows of it.
+    pub(crate) fn leave(&self) {
+        *self.places() = Places::default();
     }
 
     /// Keeps the place among the connections of the remote address.

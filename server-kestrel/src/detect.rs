@@ -7,10 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use server_abstractions::{FeatureCollection, Io, Lifetime, TlsHandshakeFeature};
+use server_abstractions::{FeatureCollection, Io, TlsHandshakeFeature};
 use tokio::io::ReadBuf;
 use tokio::time::sleep_until;
 
+use crate::connection::Accepted;
 use crate::driver::{STOP_GRACE, after_now};
 use crate::{HttpProtocols, Limits};
 
@@ -40,7 +41,7 @@ pub(crate) async fn detect(
     features: &FeatureCollection,
     protocols: HttpProtocols,
     limits: &Limits,
-    lifetime: &Lifetime,
+    accepted: &Accepted,
 ) -> io::Result<Option<(Protocol, Bytes)>> {
     let handshake = features.get::<dyn TlsHandshakeFeature>();
     let agreed = handshake.as_ref().and_then(|handshake| handshake.application_protocol());
@@ -48,18 +49,19 @@ pub(crate) async fn detect(
         (HttpProtocols::Http1, _) => Ok(Some((Protocol::Http1, Bytes::new()))),
         (HttpProtocols::Http2, _) | (_, Some(b"h2")) => Ok(Some((Protocol::Http2, Bytes::new()))),
         (HttpProtocols::Http1AndHttp2, _) if handshake.is_some() => Ok(Some((Protocol::Http1, Bytes::new()))),
-        (HttpProtocols::Http1AndHttp2, _) => first_bytes(io, limits, lifetime).await,
+        (HttpProtocols::Http1AndHttp2, _) => first_bytes(io, features, limits, accepted).await,
     }
 }
 
 async fn first_bytes(
     io: &mut dyn Io,
+    features: &FeatureCollection,
     limits: &Limits,
-    lifetime: &Lifetime,
+    accepted: &Accepted,
 ) -> io::Result<Option<(Protocol, Bytes)>> {
     let mut received = BytesMut::new();
     let mut deadline = pin!(sleep_until(after_now(limits.keep_alive_timeout)));
-    let mut draining = pin!(lifetime.draining());
+    let mut draining = pin!(accepted.lifetime.draining());
     let mut is_draining = false;
     loop {
         let read = std::future::poll_fn(|cx| poll_chunk(io, cx, &mut received));
@@ -73,7 +75,14 @@ async fn first_bytes(
                 deadline.as_mut().reset(grace);
                 continue;
             }
-            () = &mut deadline => return Ok(None),
+            () = &mut deadline => {
+                match is_draining {
+                    true => {}
+                    false if received.is_empty() => drop(accepted.ends_with("keep_alive_timeout")),
+                    false => accepted.cut_off(features, "request_headers_timeout"),
+                }
+                return Ok(None);
+            }
         };
         if count == 0 {
             // A part of the preface may still be a malformed request, which HTTP/1.1 answers.

@@ -16,7 +16,8 @@ use crate::Limits;
 use crate::activity::Phase;
 use crate::connection::Signals;
 use crate::detect::FRESH_GRACE;
-use crate::meter::Meter;
+use crate::meter::{Allowance, Meter};
+use crate::protocol::error_type;
 use crate::refusal::Refusal;
 use crate::request::ConnectionContext;
 use crate::request::rates::Direction;
@@ -70,7 +71,9 @@ pin_project! {
         // The header block that is open (HTTP/2), and since when at the most.
         open_block: Option<(NonZeroU32, Instant)>,
         incoming: Meter,
-        outgoing: Meter,
+        // How often there was no body left to come, at the last look.
+        bodies: u32,
+        outgoing: Allowance,
         #[pin]
         draining: WaitForCancellationFutureOwned,
         #[pin]
@@ -134,7 +137,8 @@ impl<E: Engine> Driver<E> {
             request_headers_timeout: limits.request_headers_timeout,
             open_block: None,
             incoming: Meter::default(),
-            outgoing: Meter::default(),
+            bodies: 0,
+            outgoing: Allowance::default(),
             retirement: limits.max_connection_age.map(|age| after_now(with_jitter(age))),
             draining: context.accepted.lifetime.draining(),
             aborting: context.accepted.lifetime.aborting(),
@@ -156,7 +160,7 @@ impl<E: Engine> Future for Driver<E> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
             if let Poll::Ready(result) = self.as_mut().project().engine.poll(cx) {
-                return Poll::Ready(result.map_err(Into::into));
+                return Poll::Ready(self.ended(result));
             }
             if self.context.activity.is_holding() {
                 // hyper's next poll sends it.
@@ -196,11 +200,22 @@ enum Deadline {
 }
 
 impl<E: Engine> Driver<E> {
+    /// The engine has ended; those who wrap the connection see why.
+    fn ended(&self, result: hyper::Result<()>) -> Result<(), BoxError> {
+        let Err(error) = result else { return Ok(()) };
+        if self.context.accepted.signals.is_killed() {
+            self.context.cut_off("aborted_by_app");
+            return Ok(());
+        }
+        self.context.accepted.ends_with(error_type(&error));
+        Err(error.into())
+    }
+
     /// Ends the connection at once; a peer of HTTP/2 is told, if that is possible.
     fn cut_off(self: Pin<&mut Self>, error_type: &'static str, cx: &mut Context<'_>) {
         let this = self.project();
         this.context.cut_off(error_type);
-        if !this.context.is_http1 {
+        if !this.context.is_http1 && *this.closing == Closing::No {
             this.context.activity.go_away(h2::Reason::INTERNAL_ERROR.into());
             let _ = this.engine.poll(cx);
         }
@@ -282,6 +297,9 @@ impl<E: Engine> Driver<E> {
                 expired => return expired,
             }
         }
+        if self.armed == Armed::No && self.context.activity.sleep(cx.waker(), self.seen_changes) {
+            cx.waker().wake_by_ref();
+        }
         Deadline::None
     }
 
@@ -307,12 +325,23 @@ impl<E: Engine> Driver<E> {
             (Closing::No, Phase::Idle) if is_first && self.context.activity.is_fresh() => {
                 self.keep_alive_timeout
             }
-            _ => {
-                let look = self.look;
-                return self.arm(Armed::Look, look, changes);
-            }
+            _ => return self.look_again(changes),
         };
         self.arm(Armed::Deadline, timeout, changes);
+    }
+
+    /// Looks again after a while, or when somebody who is waited for has had the time there is.
+    fn look_again(self: Pin<&mut Self>, changes: u32) {
+        let rates = &self.context.rates;
+        let ends = [
+            self.open_block.and_then(|(_, since)| since.checked_add(self.request_headers_timeout)),
+            self.incoming.end_of_grace(rates.get(Direction::RequestBody)),
+            self.outgoing.end(),
+        ];
+        let now = Instant::now();
+        let left = ends.into_iter().flatten().filter_map(|end| end.checked_duration_since(now));
+        let after = left.filter(|left| !left.is_zero()).fold(self.look, Duration::min);
+        self.arm(Armed::Look, after, changes);
     }
 
     fn arm(self: Pin<&mut Self>, armed: Armed, after: Duration, changes: u32) {
@@ -335,17 +364,27 @@ impl<E: Engine> Driver<E> {
             return Some("request_headers_timeout");
         }
         let (activity, rates) = (&this.context.activity, &this.context.rates);
-        let is_awaited = activity.is_body_awaited() && activity.phase() == Phase::Busy;
-        if this.incoming.is_too_slow(is_awaited, activity.received_bytes(), rates.get(Direction::RequestBody))
-        {
-            if !this.context.is_http1 {
+        let bodies = activity.times_without_body();
+        if *this.bodies != bodies {
+            // It was another body that was waited for at the last look.
+            *this.bodies = bodies;
+            *this.incoming = Meter::default();
+        }
+        let is_http1 = this.context.is_http1;
+        let is_awaited = activity.is_body_awaited()
+            && activity.phase() == Phase::Busy
+            && activity.may_body_come(is_http1, this.context.window);
+        let received = activity.received_content(is_http1);
+        if this.incoming.is_too_slow(is_awaited, received, rates.get(Direction::RequestBody)) {
+            if !is_http1 {
                 return Some("min_request_body_data_rate");
             }
             activity.fail_body();
         }
         let is_waiting = activity.is_response_waiting() && activity.phase() != Phase::Upgraded;
-        let is_too_slow =
-            this.outgoing.is_too_slow(is_waiting, activity.sent_bytes(), rates.get(Direction::Response));
+        let waiting = is_waiting.then(|| activity.waiting_bytes());
+        let sent = activity.sent_content(is_http1);
+        let is_too_slow = this.outgoing.is_too_slow(waiting, sent, rates.get(Direction::Response));
         is_too_slow.then_some("min_response_data_rate")
     }
 
@@ -372,10 +411,7 @@ impl<E: Engine> Driver<E> {
         match self.context.activity.phase() {
             _ if self.seen_changes != Some(changes) || self.closing != Closing::No => self.follow(changes),
             // What was answered is not idle before the peer has it.
-            Phase::Idle if self.context.activity.is_write_blocked() => {
-                let look = self.look;
-                self.arm(Armed::Look, look, changes);
-            }
+            Phase::Idle if self.context.activity.is_write_blocked() => self.look_again(changes),
             // Nothing has happened since the last look, so it has been idle since then at the least.
             Phase::Idle if self.context.activity.open_block().is_none() => {
                 if self.context.activity.is_between_requests() {
@@ -390,10 +426,7 @@ impl<E: Engine> Driver<E> {
                 };
                 self.arm(Armed::Deadline, left, changes);
             }
-            _ if self.must_look() => {
-                let look = self.look;
-                self.arm(Armed::Look, look, changes);
-            }
+            _ if self.must_look() => self.look_again(changes),
             _ => *self.as_mut().project().armed = Armed::No,
         }
         Deadline::None
@@ -423,12 +456,12 @@ impl<E: Engine> Driver<E> {
         let (changes, now) = (activity.changes(), activity.bytes());
         let bytes = match self.closing {
             _ if activity.phase() == Phase::Head => return Deadline::CutOff("request_headers_timeout"),
+            _ if activity.is_malformed() => return Deadline::CutOff("invalid_request_headers"),
             _ if activity.phase() == Phase::Lingering => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
             Closing::No if activity.is_write_blocked() => {
-                let look = self.look;
-                self.arm(Armed::Look, look, changes);
+                self.look_again(changes);
                 return Deadline::None;
             }
             Closing::No if self.is_retired() => return Deadline::Close,

@@ -25,8 +25,10 @@ const MAX_IDLE_FRAMES: u32 = 10_000;
 const IDLE_TIME: Duration = Duration::from_secs(10);
 /// nor if there was a request for so many of them,
 const IDLE_FRAMES_OF_REQUEST: u32 = 16;
-/// or so many bytes, one way or the other, for each.
+/// or so many bytes, one way or the other, for each,
 const BYTES_OF_IDLE_FRAME: u64 = 256;
+/// or a piece of a response for so many of them, of which the peer tells that it has taken them.
+const IDLE_FRAMES_OF_PIECE: u64 = 4;
 
 /// Follows the frames that come in on one connection.
 pub(crate) struct Frames {
@@ -43,7 +45,10 @@ pub(crate) struct Frames {
     idle: u32,
     requests: u32,
     /// Where the count of idle frames began.
-    since: Option<(Instant, u64)>,
+    since: Option<(Instant, u64, u64)>,
+    /// Bytes of DATA that have not been told.
+    data: u64,
+    is_data: bool,
 }
 
 /// The peer sends frames and asks for nothing.
@@ -62,6 +67,8 @@ impl Frames {
             idle: 0,
             requests: 0,
             since: None,
+            data: 0,
+            is_data: false,
         }
     }
 
@@ -70,14 +77,23 @@ impl Frames {
         NonZeroU32::new(self.blocks).filter(|_| self.is_block_open)
     }
 
-    /// Looks at the bytes that come next; `total` is the count of bytes in both directions so far.
-    pub(crate) fn scan(&mut self, mut bytes: &[u8], total: u64) -> Result<(), Flood> {
+    /// The bytes of DATA frames since the last time.
+    pub(crate) fn take_content(&mut self) -> u64 {
+        std::mem::take(&mut self.data)
+    }
+
+    /// Looks at the bytes that come next; `total` is the count of bytes in both directions so far, and `pieces` that of
+    /// the pieces of responses that the peer has taken.
+    pub(crate) fn scan(&mut self, mut bytes: &[u8], total: u64, pieces: u64) -> Result<(), Flood> {
         let preface = self.preface.min(bytes.len());
         self.preface -= preface;
         bytes = &bytes[preface..];
         while !bytes.is_empty() {
             let content = self.content.min(bytes.len());
             self.content -= content;
+            if self.is_data {
+                self.data += content as u64;
+            }
             bytes = &bytes[content..];
             let head = (HEAD - self.filled).min(bytes.len());
             self.head[self.filled..self.filled + head].copy_from_slice(&bytes[..head]);
@@ -85,15 +101,16 @@ impl Frames {
             bytes = &bytes[head..];
             if self.filled == HEAD {
                 self.filled = 0;
-                self.begin(total)?;
+                self.begin(total, pieces)?;
             }
         }
         Ok(())
     }
 
-    fn begin(&mut self, total: u64) -> Result<(), Flood> {
+    fn begin(&mut self, total: u64, pieces: u64) -> Result<(), Flood> {
         let [a, b, c, kind, flags, ..] = self.head;
         self.content = u32::from_be_bytes([0, a, b, c]) as usize;
+        self.is_data = kind == DATA;
         match kind {
             HEADERS => {
                 self.is_block_open = flags & END_HEADERS == 0;
@@ -103,24 +120,25 @@ impl Frames {
             }
             CONTINUATION => {
                 self.is_block_open &= flags & END_HEADERS == 0;
-                self.idle(total)
+                self.idle(total, pieces)
             }
             DATA if self.content > 0 => Ok(()),
-            _ => self.idle(total),
+            _ => self.idle(total, pieces),
         }
     }
 
-    fn idle(&mut self, total: u64) -> Result<(), Flood> {
+    fn idle(&mut self, total: u64, pieces: u64) -> Result<(), Flood> {
         self.idle += 1;
         if self.idle < MAX_IDLE_FRAMES && self.since.is_some() {
             return Ok(());
         }
         let now = Instant::now();
-        let (began, bytes) = self.since.replace((now, total)).unwrap_or((now, total));
+        let (began, bytes, before) = self.since.replace((now, total, pieces)).unwrap_or((now, total, pieces));
         let is_flood = self.idle >= MAX_IDLE_FRAMES
             && now - began < IDLE_TIME
             && self.requests < MAX_IDLE_FRAMES / IDLE_FRAMES_OF_REQUEST
-            && total - bytes < u64::from(MAX_IDLE_FRAMES) * BYTES_OF_IDLE_FRAME;
+            && total - bytes < u64::from(MAX_IDLE_FRAMES) * BYTES_OF_IDLE_FRAME
+            && pieces - before < u64::from(MAX_IDLE_FRAMES) / IDLE_FRAMES_OF_PIECE;
         self.idle = 1;
         self.requests = 0;
         if is_flood { Err(Flood) } else { Ok(()) }
@@ -141,10 +159,10 @@ mod tests {
     fn follow(pieces: impl IntoIterator<Item = Vec<u8>>) -> (Frames, Result<(), Flood>) {
         let mut frames = Frames::new();
         let mut total = 0;
-        let mut result = frames.scan(&[b'p'; PREFACE], 0);
+        let mut result = frames.scan(&[b'p'; PREFACE], 0, 0);
         for piece in pieces {
             total += piece.len() as u64;
-            result = result.and_then(|()| frames.scan(&piece, total));
+            result = result.and_then(|()| frames.scan(&piece, total, 0));
         }
         (frames, result)
     }
@@ -177,9 +195,9 @@ mod tests {
         let with_data = (0..20_000).map(|at| frame(if at % 2 == 0 { DATA } else { 8 }, 0, &[0; 512]));
         assert_eq!(follow(with_data).1, Ok(()));
         let mut frames = Frames::new();
-        let mut result = frames.scan(&[0; PREFACE], 0);
+        let mut result = frames.scan(&[0; PREFACE], 0, 0);
         for _ in 0..20 {
-            result = result.and_then(|()| frames.scan(&idle(6, 1_000).concat(), 0));
+            result = result.and_then(|()| frames.scan(&idle(6, 1_000).concat(), 0, 0));
             tokio::time::advance(Duration::from_secs(2)).await;
         }
         assert_eq!(result, Ok(()));

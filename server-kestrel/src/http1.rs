@@ -13,7 +13,7 @@ use tokio::io::AsyncWrite;
 use crate::Limits;
 use crate::driver::Engine;
 use crate::io::ConnectionIo;
-use crate::protocol::HttpServerOptions;
+use crate::protocol::{HttpServerOptions, error_type};
 use crate::refusal::Refusal;
 use crate::request::{ConnectionContext, RequestService};
 
@@ -84,6 +84,7 @@ impl Http1 {
 impl Http1 {
     fn refusing(&self, io: ConnectionIo, refusal: Refusal) -> State {
         self.context.refused(refusal);
+        self.context.activity.refusal_begins();
         State::Refusing(Box::new(Refusing { io, response: refusal.response(self.context.add_server_header) }))
     }
 }
@@ -96,15 +97,20 @@ impl Future for Http1 {
             match &mut self.state {
                 State::Awake(hyper) => {
                     let polled = Pin::new(&mut **hyper).poll(cx);
-                    match self.context.activity.refusal_due() {
+                    // When hyper is at its end, it has refused a request itself, or an answer was the last one.
+                    match self.context.activity.refusal_due().filter(|_| polled.is_pending()) {
                         Some(refusal) if self.as_mut().refuse(refusal) => continue,
                         _ => return polled,
                     }
                 }
                 // A peer that has gone does not hear it.
                 State::Refusing(refusing) => return refusing.poll(cx).map(|_| Ok(())),
-                // The end and an error are met again by hyper, which knows what to do about them.
-                State::Resting(io) => drop(ready!(io.poll_peek(cx))),
+                // The end is met again by hyper, which knows what to do about it, in place of an error as well.
+                State::Resting(io) => {
+                    if let Err(error) = ready!(io.poll_peek(cx)) {
+                        self.context.accepted.ends_with(error_type(&error));
+                    }
+                }
                 State::Over => return Poll::Ready(Ok(())),
             }
             self.wake();
@@ -121,15 +127,19 @@ impl Engine for Http1 {
     }
 
     fn refuse(mut self: Pin<&mut Self>, refusal: Refusal) -> bool {
-        self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Resting(io) => self.refusing(io, refusal),
+        let io = match std::mem::replace(&mut self.state, State::Over) {
+            State::Resting(io) => io,
             State::Awake(hyper) => match hyper.into_parts() {
-                Some(parts) => self.refusing(parts.io.into_inner(), refusal),
-                None => State::Over,
+                Some(parts) => parts.io.into_inner(),
+                None => return false,
             },
-            other => other,
+            other => {
+                self.state = other;
+                return false;
+            }
         };
-        matches!(self.state, State::Refusing(_))
+        self.state = self.refusing(io, refusal);
+        true
     }
 
     fn rest(mut self: Pin<&mut Self>) {

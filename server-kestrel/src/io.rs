@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::activity::{Activity, Phase};
 use crate::connection::Accepted;
 use crate::frames::Frames;
+use crate::protocol::error_type;
 use crate::refusal::Refusal;
 use crate::scanner::Scanner;
 
@@ -130,7 +131,12 @@ impl ConnectionIo {
             Poll::Pending => {}
             // hyper may be waiting for these very bytes.
             Poll::Ready(Ok(())) if !self.prefix.is_empty() => cx.waker().wake_by_ref(),
-            Poll::Ready(_) => self.activity.gone(),
+            Poll::Ready(result) => {
+                if let Err(error) = result {
+                    self.guard.accepted.ends_with(error_type(&error));
+                }
+                self.activity.gone();
+            }
         }
     }
 
@@ -149,6 +155,12 @@ impl ConnectionIo {
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         // A connection that rests pipelines nothing, and needs no memory for it.
         self.held = Held::default();
+        if let Follower::Http1(scanner) = &mut self.follower
+            && !bytes.is_empty()
+        {
+            // They are the beginning of a head, which the scanner sees once more as well.
+            scanner.begin_head();
+        }
         self.prefix = [bytes, &self.prefix].concat().into();
     }
 
@@ -181,7 +193,8 @@ impl ConnectionIo {
         self.held.is_flush_due = false;
         while !self.held.bytes.is_empty() {
             let written = Pin::new(&mut *self.io).poll_write(cx, &self.held.bytes);
-            match ready!(self.wrote(cx, written))? {
+            let waiting = self.held.bytes.len();
+            match ready!(self.wrote(cx, written, || waiting))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.held.bytes.advance(count),
             }
@@ -207,7 +220,12 @@ impl ConnectionIo {
     }
 
     #[inline]
-    fn wrote(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+        of: impl FnOnce() -> usize,
+    ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(count)) => {
                 self.activity.sent(Some(count));
@@ -215,7 +233,7 @@ impl ConnectionIo {
             }
             Poll::Ready(error) => Poll::Ready(error),
             Poll::Pending => {
-                self.activity.sent(None);
+                self.activity.block(of());
                 self.wait(cx, Direction::Write)
             }
         }
@@ -277,7 +295,7 @@ impl AsyncWrite for ConnectionIo {
         }
         ready!(self.release(cx))?;
         let written = Pin::new(&mut *self.io).poll_write(cx, buf);
-        self.wrote(cx, written)
+        self.wrote(cx, written, || buf.len())
     }
 
     fn poll_write_vectored(
@@ -291,7 +309,7 @@ impl AsyncWrite for ConnectionIo {
         }
         ready!(self.release(cx))?;
         let written = Pin::new(&mut *self.io).poll_write_vectored(cx, bufs);
-        self.wrote(cx, written)
+        self.wrote(cx, written, || bufs.iter().map(|buf| buf.len()).sum())
     }
 
     fn is_write_vectored(&self) -> bool {

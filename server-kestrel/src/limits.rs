@@ -41,6 +41,9 @@ pub struct Limits {
     pub min_request_body_data_rate: Option<MinDataRate>,
     /// How slowly the peer may take a response, unless the app says otherwise for a request; `None` is as slowly as
     /// it likes. Then the connection is ended. Default is 240 bytes in a second, after a grace period of 5 seconds.
+    ///
+    /// What the system takes from the server tells of the peer in large steps only. So the bytes that wait give the peer
+    /// their time at this rate, if that is more than the grace period: 64 KiB of them at the most, 273 seconds by default.
     pub min_response_data_rate: Option<MinDataRate>,
     /// The connections at the same time, upgraded ones not counted; `None` is unlimited. One more is closed at once.
     /// Default is `None`.

@@ -1,12 +1,15 @@
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use server_abstractions::{
     Address, AddressTarget, BoxFuture, Connection, FeatureCollection, FeatureQuery, FeatureSource,
     HttpConnectionFeature, Listener,
 };
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
 
@@ -31,13 +34,23 @@ impl<L: Listener<Connection = Connection>> ErasedListener for L {
     }
 }
 
-/// The two ends of a TCP connection, as far as they are known. The connection's id comes with the accept loop.
-pub(crate) struct SocketAddresses {
+/// What is known of a TCP connection, its two ends as far as they are known. The connection's id comes with the accept
+/// loop.
+pub(crate) struct TcpConnection {
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
+    is_reset: AtomicBool,
 }
 
-impl HttpConnectionFeature for SocketAddresses {
+impl TcpConnection {
+    /// The socket is going to be dropped, and the system is to forget what still waits to be sent: without a reset it
+    /// keeps that, several megabytes, until the peer takes it.
+    pub(crate) fn reset(&self) {
+        self.is_reset.store(true, Ordering::Relaxed);
+    }
+}
+
+impl HttpConnectionFeature for TcpConnection {
     fn connection_id(&self) -> &str {
         ""
     }
@@ -51,9 +64,60 @@ impl HttpConnectionFeature for SocketAddresses {
     }
 }
 
-impl FeatureSource for SocketAddresses {
+impl FeatureSource for TcpConnection {
     fn find(self: Arc<Self>, query: &mut FeatureQuery<'_>) {
-        query.offer::<dyn HttpConnectionFeature>(|| self);
+        query.offer::<dyn HttpConnectionFeature>(|| self.clone()).offer::<Self>(|| self.clone());
+    }
+}
+
+/// A TCP socket that can be told how it ends.
+struct TcpIo {
+    stream: TcpStream,
+    connection: Arc<TcpConnection>,
+}
+
+impl Drop for TcpIo {
+    fn drop(&mut self) {
+        if self.connection.is_reset.load(Ordering::Relaxed) {
+            // A failure means that the peer has gone.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for TcpIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TcpIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -84,8 +148,10 @@ impl TcpSocketListener {
             let _ = stream.set_nodelay(true);
         }
         let local = self.local.or_else(|| stream.local_addr().ok()).map(unmapped);
-        let addresses = SocketAddresses { local, remote: Some(unmapped(remote)) };
-        Connection { io: Box::new(stream), features: FeatureCollection::from_source(Arc::new(addresses)) }
+        let remote = Some(unmapped(remote));
+        let connection = Arc::new(TcpConnection { local, remote, is_reset: AtomicBool::new(false) });
+        let features = FeatureCollection::from_source(connection.clone());
+        Connection { io: Box::new(TcpIo { stream, connection }), features }
     }
 }
 

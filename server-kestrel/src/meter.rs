@@ -1,5 +1,7 @@
 //! How fast a peer sends or takes while it is waited for.
 
+use std::time::Duration;
+
 use server_abstractions::MinDataRate;
 use tokio::time::Instant;
 
@@ -30,12 +32,60 @@ impl Meter {
         let wanted = f64::from(min.bytes_per_second.get()) * waited.as_secs_f64();
         waited >= min.grace_period && ((bytes - began.bytes) as f64) < wanted
     }
+
+    /// When the peer must have sent or taken enough for the first time, if it is waited for.
+    pub(crate) fn end_of_grace(&self, min: Option<MinDataRate>) -> Option<Instant> {
+        self.began.zip(min).and_then(|(began, min)| began.at.checked_add(min.grace_period))
+    }
+}
+
+/// Measures how a peer takes what is sent to it, as often as the driver looks.
+///
+/// What the system has taken from us tells of the peer in large steps only: a socket that was full can be written to
+/// again when much of it has become free. So bytes buy time, at the rate that is wanted: those that wait, and those that
+/// have gone out since; never more than those of [`STEP`].
+#[derive(Debug, Default)]
+pub(crate) struct Allowance {
+    waiting: Option<Waiting>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    until: Instant,
+    sent: u64,
+}
+
+/// The bytes that a peer may take its time for at once.
+const STEP: u64 = 64 * 1024;
+
+impl Allowance {
+    /// Looks: `waiting` are the bytes that wait, if any do, and `sent` is the count of those that have gone out so far.
+    /// Returns whether the peer has been too slow.
+    pub(crate) fn is_too_slow(&mut self, waiting: Option<u64>, sent: u64, min: Option<MinDataRate>) -> bool {
+        let Some((min, waiting)) = min.zip(waiting) else {
+            self.waiting = None;
+            return false;
+        };
+        let now = Instant::now();
+        let time = |bytes: u64| Duration::from_secs_f64(bytes as f64 / f64::from(min.bytes_per_second.get()));
+        let most = now + time(STEP).max(min.grace_period);
+        let until = match self.waiting {
+            None => now + time(waiting.min(STEP)).max(min.grace_period),
+            Some(before) if before.sent == sent => before.until,
+            Some(before) => (before.until.max(now) + time((sent - before.sent).min(STEP))).min(most),
+        };
+        self.waiting = Some(Waiting { until, sent });
+        now >= until
+    }
+
+    /// When the peer must have taken something, if it is waited for.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        self.waiting.map(|waiting| waiting.until)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// The look at which a peer is too slow that sends so many bytes between two looks.

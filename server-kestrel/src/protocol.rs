@@ -38,8 +38,10 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     let accepted =
         features.get::<Accepted>().ok_or("the connection layers lost the features of the connection")?;
     let limits = &options.limits;
-    let Some((protocol, prefix)) =
-        detect(&mut *io, &features, options.protocols, limits, &accepted.lifetime).await?
+    let detected = detect(&mut *io, &features, options.protocols, limits, &accepted).await;
+    let Some((protocol, prefix)) = detected.inspect_err(|error| {
+        accepted.ends_with(error_type(error));
+    })?
     else {
         return Ok(());
     };
@@ -61,6 +63,7 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
         max_request_body_size: limits.max_request_body_size,
         max_requests: limits.max_requests_per_connection,
         max_upgraded: limits.max_concurrent_upgraded_connections,
+        window: limits.http2.initial_connection_window_size,
         head: limits.head(),
         rates: Rates::new(limits.min_request_body_data_rate, limits.min_response_data_rate),
     });

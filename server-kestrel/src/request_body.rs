@@ -39,14 +39,14 @@ struct Busy(Arc<RequestState>);
 
 impl Busy {
     fn new(state: &Arc<RequestState>) -> Self {
-        state.context.activity.stream_begins();
+        state.context.activity.body_begins();
         Self(Arc::clone(state))
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.context.activity.request_ends();
+        self.0.context.activity.body_ends();
     }
 }
 
@@ -134,9 +134,12 @@ impl Body for RequestBody {
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending() {
             this.set_waiting(true);
-            this.state.context.activity.register_body_reader(cx.waker());
-            if this.state.context.activity.is_body_too_slow() {
-                return this.too_slow();
+            let context = &this.state.context;
+            if context.is_http1 {
+                context.activity.register_body_reader(cx.waker());
+                if context.activity.is_body_too_slow() {
+                    return this.too_slow();
+                }
             }
         }
         let frame = ready!(polled);
@@ -144,6 +147,9 @@ impl Body for RequestBody {
         match frame {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {
+                    if !this.state.context.is_http1 {
+                        this.state.context.activity.data_read(data.len());
+                    }
                     let Some(left) = remaining.checked_sub(data.len() as u64) else {
                         return this.too_large();
                     };

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, SERVER, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use server_abstractions::{Body, BoxError, BoxFuture};
 
@@ -109,6 +109,8 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) -> Option<u6
         is_framed |= *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING;
     }
     let length = if is_framed { framing::settle(response, state, is_upgrade) } else { None };
+    // hyper knows no other version that could be answered with.
+    *response.version_mut() = Version::HTTP_11;
     if !has_server {
         response.headers_mut().insert(SERVER, HeaderValue::from_static("Kestrel"));
     }
@@ -203,8 +205,8 @@ pub(crate) struct ResponseBody {
     rest: Bytes,
     /// What is left of the length that the app has declared.
     left: Option<u64>,
-    /// Whether hyper has a piece and has not asked for the next one yet (HTTP/2).
-    is_waiting: bool,
+    /// The bytes of the piece that hyper has, if it has not asked for the next one yet (HTTP/2).
+    waiting: Option<usize>,
 }
 
 impl ResponseBody {
@@ -224,18 +226,21 @@ impl ResponseBody {
             }
             None => None,
         };
-        Self { body, request, rest: Bytes::new(), left: length, is_waiting: false }
+        Self { body, request, rest: Bytes::new(), left: length, waiting: None }
     }
 
     /// Keeps count of the pieces that wait for the peer's window.
     #[inline]
-    fn set_waiting(&mut self, is_waiting: bool) {
+    fn set_waiting(&mut self, waiting: Option<usize>) {
         let Some(request) = self.request.as_ref().filter(|request| !request.state.context.is_http1) else {
             return;
         };
-        if std::mem::replace(&mut self.is_waiting, is_waiting) != is_waiting {
-            let activity = &request.state.context.activity;
-            if is_waiting { activity.piece_begins() } else { activity.piece_ends() }
+        let activity = &request.state.context.activity;
+        if let Some(length) = std::mem::replace(&mut self.waiting, waiting) {
+            activity.piece_ends(length);
+        }
+        if let Some(length) = waiting {
+            activity.piece_begins(length);
         }
     }
 
@@ -247,7 +252,7 @@ impl ResponseBody {
             let is_http1 = request.state.context.is_http1;
             self.rest = data.split_off(if is_http1 { data.len() - PIECE } else { PIECE });
         }
-        self.set_waiting(true);
+        self.set_waiting(Some(data.len()));
         Frame::data(data)
     }
 
@@ -295,7 +300,7 @@ impl http_body::Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        this.set_waiting(false);
+        this.set_waiting(None);
         if let Some(reason) = this.request.as_ref().and_then(|request| request.state.poll_abort(cx)) {
             return Poll::Ready(Some(Err(aborted(reason))));
         }
@@ -337,7 +342,7 @@ impl http_body::Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.set_waiting(false);
+        self.set_waiting(None);
         // hyper asks for no further frame once the body says that it has ended.
         let is_end = self.request.is_some() && self.is_end_stream();
         if let Some(request) = &mut self.request {

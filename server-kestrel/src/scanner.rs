@@ -86,6 +86,12 @@ impl Scanner {
         Verdict::Pass
     }
 
+    /// What comes next is the beginning of a head, whatever has been looked at of it before.
+    pub(crate) fn begin_head(&mut self) {
+        self.state = State::Head;
+        self.head.begin_anew();
+    }
+
     /// Whether bytes must wait for the answer to the last request.
     pub(crate) fn is_undecided(&self) -> bool {
         matches!(self.state, State::Undecided)

@@ -32,13 +32,15 @@ impl ConnectionIo {
             return Poll::Ready(Err(broken(refusal)));
         }
         if self.activity.is_refused() {
+            self.activity.starve();
             return Poll::Pending;
         }
         if scanner.is_undecided() {
-            match self.activity.phase() {
-                Phase::Busy => return Poll::Pending,
-                phase => scanner.decide(phase == Phase::Upgraded),
+            let is_tunnel = self.activity.phase() == Phase::Upgraded;
+            if !is_tunnel && self.activity.has_unanswered() {
+                return Poll::Pending;
             }
+            scanner.decide(is_tunnel);
             self.activity.gate(false);
         }
         Poll::Ready(Ok(()))
@@ -61,7 +63,9 @@ impl ConnectionIo {
 
     fn scan_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
         let Follower::Http2(frames) = &mut self.follower else { return Poll::Ready(Ok(())) };
-        if let Err(Flood) = frames.scan(bytes, self.activity.bytes()) {
+        let scanned = frames.scan(bytes, self.activity.bytes(), self.activity.sent_pieces());
+        self.activity.data_received(frames.take_content());
+        if let Err(Flood) = scanned {
             self.guard.accepted.ends_with("control_frame_limit_exceeded");
             self.activity.go_away(h2::Reason::ENHANCE_YOUR_CALM.into());
             let _ = self.go_away(cx);
@@ -110,7 +114,11 @@ impl ConnectionIo {
             }
         };
         buf.set_filled(before + count);
+        if count > 0 {
+            return Poll::Ready(Ok(()));
+        }
         // To have read nothing would be the end.
-        if count == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        self.activity.starve();
+        Poll::Pending
     }
 }

@@ -28,6 +28,7 @@ pub(super) enum Direction {
 impl Guard {
     pub(super) fn new(accepted: &Arc<Accepted>) -> Self {
         let count = accepted.lifetime.guard();
+        accepted.carry();
         Self { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count }
     }
 
@@ -43,6 +44,12 @@ impl Guard {
             Direction::Write => &mut self.writer,
         };
         waiting.get_or_insert_with(|| Ended::of(&self.accepted)).poll(cx)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.accepted.leave();
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct ConnectionContext {
     pub(crate) max_request_body_size: Option<u64>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_upgraded: Option<u64>,
+    /// What may come in over HTTP/2 before it is read.
+    pub(crate) window: u32,
     /// Those of HTTP/2, whose engine knows only a part of them.
     pub(crate) head: HeadLimits,
     pub(crate) rates: Rates,
@@ -61,17 +63,11 @@ impl ConnectionContext {
         );
     }
 
-    /// The server ends the connection.
+    /// The server ends the connection, and does not wait for a peer that takes nothing.
     pub(crate) fn cut_off(&self, error_type: &'static str) {
-        if !self.accepted.ends_with(error_type) {
-            return;
+        if self.activity.is_write_blocked() {
+            self.accepted.reset();
         }
-        let peer = self.peer();
-        tracing::debug!(
-            connection = peer.id(),
-            peer = ?peer.address(),
-            "error.type" = error_type,
-            "a connection was cut off"
-        );
+        self.accepted.cut_off(&self.features, error_type);
     }
 }

@@ -216,8 +216,11 @@ impl RequestState {
         let wants_own = self.context.is_http1 || rate.is_none();
         match (has_own, wants_own) {
             (false, true) => {
-                self.own_rates.fetch_or(bit, Ordering::AcqRel);
                 rates.begin(direction, rate);
+                self.own_rates.fetch_or(bit, Ordering::AcqRel);
+                if self.is_over.load(Ordering::Acquire) && !self.context.is_http1 {
+                    self.give_up_rates(bit);
+                }
             }
             (true, true) => rates.set(direction, rate),
             (true, false) => self.give_up_rates(bit),

@@ -68,6 +68,11 @@ impl Head {
         self.seen = Seen::default();
     }
 
+    /// The same request begins once more.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self::default();
+    }
+
     /// How many of the bytes belong to the head; once it is complete, `state` is what comes after it. Of a head that is
     /// refused the engine gets nothing, as far as it has not got it yet: it may have an opinion of its own.
     #[inline(never)]

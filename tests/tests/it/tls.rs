@@ -260,13 +260,13 @@ async fn a_certificate_that_cannot_be_used_fails_the_start_and_names_the_file() 
         (&certificate, &certificate, "cert.pem"),
         (&certificate, &other_key, "cert.pem"),
     ] {
-        let files = ServerCertificate::PemFiles { certificate: certificate.clone(), key: key.clone() };
+        let files = HttpsOptions::pem_files(certificate, key).certificate.unwrap();
         let error = start_error(with_certificate(files)).await;
         assert!(error.is_configuration() && error.to_string().contains(named), "{error}");
         assert!(!error.to_string().contains('\n'), "{error}");
     }
     for (certificate, key) in [(&certificate, &key), (&both, &both)] {
-        let files = ServerCertificate::PemFiles { certificate: certificate.clone(), key: key.clone() };
+        let files = HttpsOptions::pem_files(certificate, key).certificate.unwrap();
         start(with_certificate(files), hello).await;
     }
     std::fs::remove_dir_all(&folder).unwrap();

@@ -47,6 +47,7 @@ impl Certificate {
             certificate: Some(ServerCertificate::Pem {
                 certificate: self.pem.clone(),
                 key: self.key_pem.clone(),
+                password: None,
             }),
             ..HttpsOptions::default()
         }

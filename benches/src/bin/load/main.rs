@@ -1,5 +1,8 @@
 //! The loads that neither wrk nor h2load can be: `load handshakes full|resumed ADDRESS SECONDS`,
-//! `load websocket CONNECTIONS ADDRESS SECONDS`, `load idle http|https CONNECTIONS ADDRESS`.
+//! `load websocket CONNECTIONS ADDRESS SECONDS`, `load idle http|https CONNECTIONS ADDRESS`,
+//! `load slow CONNECTIONS ADDRESS SECONDS`.
+
+mod slow;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,7 +47,14 @@ fn run() -> Result<(), Error> {
         ["idle", scheme @ ("http" | "https"), connections, address] => {
             idle(scheme == "https", connections.parse()?, address.parse()?)
         }
-        _ => Err("usage: load handshakes full|resumed ADDRESS SECONDS | websocket CONNECTIONS ADDRESS SECONDS | idle http|https CONNECTIONS ADDRESS".into()),
+        ["slow", connections, address, seconds] => {
+            slow::slow(connections.parse()?, address.parse()?, Duration::from_secs(seconds.parse()?))
+        }
+        _ => Err(
+            "usage: load handshakes full|resumed ADDRESS SECONDS | websocket CONNECTIONS ADDRESS SECONDS | \
+             idle http|https CONNECTIONS ADDRESS | slow CONNECTIONS ADDRESS SECONDS"
+                .into(),
+        ),
     }
 }
 
