@@ -21,6 +21,7 @@
 //! | host an application on a server of your own | [`Host`] |
 //! | put layers and branches before a service | [`ApplicationBuilder`] |
 //! | read options | [`Configuration`] |
+//! | send clients to https, and keep them there | [`HttpsRedirectionLayer`], [`HstsLayer`] |
 //! | let slow streams live | [`MinDataRates`] |
 //! | run work beside the server | [`HostedService`] |
 //! | test an application without a port | [`TestServer`] |
@@ -43,6 +44,7 @@ mod dev_certificate;
 mod environment;
 mod error;
 mod host;
+mod https;
 #[cfg(feature = "kestrel")]
 mod kestrel_section;
 mod launch_settings;
@@ -72,6 +74,10 @@ pub use environment::HostEnvironment;
 pub use error::Error;
 pub use host::{Host, HostOptions, RunningHost};
 pub use http::{self, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+pub use https::{
+    Hsts, HstsFuture, HstsLayer, HstsOptions, HttpsRedirection, HttpsRedirectionFuture,
+    HttpsRedirectionLayer, HttpsRedirectionOptions,
+};
 pub use launch_settings::{
     AncmHostingModel, ExecutableLaunch, IisBinding, IisSettings, LaunchProfile, LaunchSettings,
     LaunchSettingsError, SelectedProfile,

@@ -33,6 +33,7 @@ use crate::{
 /// |---|---|---|
 /// | `urls` | addresses to listen on, separated by `;` | `http://localhost:5000` |
 /// | `http_ports`, `https_ports` | ports on every address of the machine, separated by `;`; without `urls` only | none |
+/// | `https_port`, else `ANCM_HTTPS_PORT` | where an [`HttpsRedirectionLayer`](crate::HttpsRedirectionLayer) made from the configuration sends clients | the port of the https addresses |
 /// | `environment` | `Development`, `Production`, ... (`ASPNETCORE_`, `DOTNET_` and command line only) | `Production` |
 /// | `contentRoot`, `applicationName` | as `environment` | the crate's or current folder, the program's name |
 /// | `preferHostingUrls` | whether `urls` win over endpoints of code or configuration | false |

@@ -7,6 +7,7 @@ mod custom_server;
 mod dev_certificate;
 mod features;
 mod grpc;
+mod https_layers;
 mod pipeline;
 mod precedence;
 mod serve;
