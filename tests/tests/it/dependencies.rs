@@ -36,7 +36,16 @@ fn every_arrow_between_the_crates_points_down() {
         ("server-proxy-integration", &["server-abstractions"]),
         ("server-httpsys", &["server-abstractions"]),
         ("dev-certs", &[]),
-        ("hosting", &["server-abstractions", "dev-certs", "server-kestrel", "server-proxy-integration", "server-httpsys"]),
+        (
+            "hosting",
+            &[
+                "server-abstractions",
+                "dev-certs",
+                "server-kestrel",
+                "server-proxy-integration",
+                "server-httpsys",
+            ],
+        ),
     ];
     for (name, below) in allowed {
         let Some(dependencies) = workspace.get(*name) else { continue };
