@@ -21,7 +21,7 @@ pub enum Error {
         source: InvalidPair,
     },
     /// The key or the certificate could not be made.
-    Make(rcgen::Error),
+    Make(Box<dyn error::Error + Send + Sync>),
     /// A file could not be written or removed.
     Save {
         /// The file.
@@ -47,7 +47,7 @@ impl error::Error for Error {
         match self {
             Self::Read { source, .. } | Self::Save { source, .. } => Some(source),
             Self::Invalid { source, .. } => Some(source),
-            Self::Make(source) => Some(source),
+            Self::Make(source) => Some(&**source),
         }
     }
 }

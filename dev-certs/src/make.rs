@@ -30,12 +30,14 @@ impl DevCertificate {
     /// # Errors
     /// [`Error::Make`].
     pub fn make() -> Result<Self, Error> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(Error::Make)?;
-        let certificate = parameters().and_then(|parameters| parameters.self_signed(&key));
-        let certificate = certificate.map_err(Error::Make)?.der().to_vec();
-        let made = Self::from_der(certificate, key.serialize_der());
-        Ok(made.expect("rcgen can read what it has written"))
+        make().map_err(Error::Make)
     }
+}
+
+fn make() -> Result<DevCertificate, Box<dyn std::error::Error + Send + Sync>> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let certificate = parameters()?.self_signed(&key)?;
+    Ok(DevCertificate::from_der(certificate.der().to_vec(), key.serialize_der())?)
 }
 
 fn parameters() -> Result<CertificateParams, rcgen::Error> {

@@ -38,10 +38,11 @@ pub(super) fn files(template: Template, name: &str, hosting: &str) -> Vec<(&'sta
         Template::Axum => AXUM,
         Template::Grpc => GRPC,
     };
-    // A browser shows nothing of gRPC.
-    let browser = if template == Template::Grpc { "false" } else { "true" };
     let fill = |text: &str| {
-        text.replace("{{name}}", name).replace("{{hosting}}", hosting).replace("{{browser}}", browser)
+        let text = text.replace("{{name}}", name).replace("{{hosting}}", hosting);
+        // A browser shows nothing of gRPC.
+        let shows = template != Template::Grpc;
+        if shows { text } else { text.replace("\"launchBrowser\": true", "\"launchBrowser\": false") }
     };
     COMMON.iter().chain(own).map(|(path, text)| (*path, fill(text))).collect()
 }
