@@ -32,8 +32,8 @@ const FAILED: i32 = 1;
 fn main() {
     process::exit(match Command::parse(env::args_os().skip(1)) {
         Ok(Command::Help(text)) => print_help(text),
-        Ok(Command::Run(options)) => run(options).unwrap_or_else(failed),
-        Ok(Command::New(options)) => new::run(&options).map_or_else(failed, |()| 0),
+        Ok(Command::Run(options)) => run(options).unwrap_or_else(|error| failed(&*error)),
+        Ok(Command::New(options)) => new::run(&options).map_or_else(|error| failed(&*error), |()| 0),
         Ok(Command::DevCerts(options)) => dev_certs::run(options),
         Err(WrongUse { message, command, exit_code }) => {
             eprintln!("cargo host: {message}; see '{command} --help'");
@@ -53,8 +53,8 @@ fn run(options: RunOptions) -> Result<i32, Box<dyn Error>> {
     child::run(launch?)
 }
 
-fn failed(error: Box<dyn Error>) -> i32 {
-    eprintln!("cargo host: {}", one_line(&*error));
+fn failed(error: &(dyn Error + 'static)) -> i32 {
+    eprintln!("cargo host: {}", one_line(error));
     FAILED
 }
 

@@ -194,3 +194,37 @@ fn readable_by_all(path: &Path) -> io::Result<()> {
 fn readable_by_all(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_system_is_known_by_its_folder_and_gets_what_it_takes() {
+        let root = env::temp_dir().join(format!("system-store-{}", std::process::id()));
+        let store = Store::in_folder(root.join("home"));
+        assert!(Known::find(&root, &store).is_none());
+        let certificate = store.find_or_make().unwrap().0;
+        for (folder, kind, ending, start) in [
+            ("usr/local/share/ca-certificates", Kind::Debian, "crt", "-----BEGIN CERTIFICATE-----"),
+            ("etc/pki/ca-trust/source/anchors", Kind::Fedora, "p11-kit", "[p11-kit-object-v1]"),
+        ] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+            let known = Known::find(&root, &store).unwrap();
+            assert_eq!(known.kind, kind);
+            assert!(known.anchor.starts_with(root.join(folder)));
+            assert_eq!(known.anchor.extension().unwrap(), ending);
+            let content = known.content(&certificate);
+            assert!(content.starts_with(start) && content.ends_with(&certificate.certificate_pem()));
+
+            assert!(known.in_bundle(&certificate).unwrap_err().contains("could not read"));
+            fs::create_dir_all(known.bundle.parent().unwrap()).unwrap();
+            fs::write(&known.bundle, "").unwrap();
+            assert_eq!(known.in_bundle(&certificate), Ok(false));
+            fs::write(&known.bundle, format!("# others\n\n{}", certificate.certificate_pem())).unwrap();
+            assert_eq!(known.in_bundle(&certificate), Ok(true));
+            assert_eq!(SystemStore(Some(known)).add(&certificate), Ok(()), "there is nothing to do");
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+}
