@@ -66,10 +66,6 @@ const TAKEN: &[&str] = &[
     "where",
     "while",
     "yield",
-    "con",
-    "prn",
-    "aux",
-    "nul",
     "axum",
     "tonic",
     "tonic-prost",
@@ -90,14 +86,17 @@ pub(super) fn check(name: &str) -> Result<(), String> {
     {
         return wrong(&format!("it has letters, digits, - and _, and not {letter:?}"));
     }
-    if TAKEN.contains(&name) || is_port(&name.to_ascii_lowercase()) {
+    if TAKEN.contains(&name) || is_device(&name.to_ascii_lowercase()) {
         return wrong("Rust, cargo, Windows or a dependency has taken it");
     }
     Ok(())
 }
 
-/// `com1` and the like, which Windows takes for a device.
-fn is_port(name: &str) -> bool {
+/// `con`, `com1` and the like, which are devices on Windows.
+fn is_device(name: &str) -> bool {
+    if ["con", "prn", "aux", "nul"].contains(&name) {
+        return true;
+    }
     let number = name.strip_prefix("com").or_else(|| name.strip_prefix("lpt"));
     number.is_some_and(|number| {
         number.len() == 1 && number != "0" && number.chars().all(|digit| digit.is_ascii_digit())
@@ -113,9 +112,9 @@ mod tests {
         for name in ["app", "_app", "my-app", "My_App2", "com", "com10"] {
             assert_eq!(check(name), Ok(()), "{name}");
         }
-        for name in
-            ["", "2app", "-app", "a.b", "a b", "ü", "fn", "test", "core", "hosting", "COM1", "a/b", "_"]
-        {
+        for name in [
+            "", "2app", "-app", "a.b", "a b", "ü", "fn", "test", "core", "hosting", "COM1", "Con", "a/b", "_",
+        ] {
             assert!(check(name).is_err(), "{name}");
         }
     }
