@@ -1,4 +1,4 @@
-//! `cargo host`: runs an application under a launch profile.
+//! `cargo host`: runs an application under a launch profile, makes new ones, keeps the development certificate.
 //!
 //! `cargo host run` reads `Properties/launchSettings.json` of a crate, sets the environment variables of a
 //! profile, and starts the crate's program with `cargo run`, as `dotnet run` does. The program's exit code
@@ -7,7 +7,9 @@
 mod arguments;
 mod browser;
 mod child;
+mod dev_certs;
 mod launch;
+mod new;
 mod signals;
 mod workspace;
 
@@ -19,26 +21,23 @@ use std::{
 };
 
 use self::{
-    arguments::{Command, RunOptions},
+    arguments::{Command, RunOptions, WrongUse},
     launch::Launch,
     workspace::Package,
 };
 
-/// The exit code for options that are wrong, as shells have it.
-const WRONG_USE: i32 = 2;
-/// The exit code when the program could not be started.
+/// The exit code when the program could not be started, or the crate not be made.
 const FAILED: i32 = 1;
 
 fn main() {
     process::exit(match Command::parse(env::args_os().skip(1)) {
         Ok(Command::Help(text)) => print_help(text),
-        Ok(Command::Run(options)) => run(options).unwrap_or_else(|error| {
-            eprintln!("cargo host: {}", one_line(&*error));
-            FAILED
-        }),
-        Err(error) => {
-            eprintln!("cargo host: {error}; see 'cargo host run --help'");
-            WRONG_USE
+        Ok(Command::Run(options)) => run(options).unwrap_or_else(|error| failed(&*error)),
+        Ok(Command::New(options)) => new::run(&options).map_or_else(|error| failed(&*error), |()| 0),
+        Ok(Command::DevCerts(options)) => dev_certs::run(options),
+        Err(WrongUse { message, command, exit_code }) => {
+            eprintln!("cargo host: {message}; see '{command} --help'");
+            exit_code
         }
     })
 }
@@ -52,6 +51,11 @@ fn run(options: RunOptions) -> Result<i32, Box<dyn Error>> {
         eprintln!("{message}");
     }
     child::run(launch?)
+}
+
+fn failed(error: &(dyn Error + 'static)) -> i32 {
+    eprintln!("cargo host: {}", one_line(error));
+    FAILED
 }
 
 fn print_help(text: &str) -> i32 {

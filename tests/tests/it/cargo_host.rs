@@ -16,6 +16,9 @@ use tokio::process::Command;
 use crate::program::{Folder, binary};
 use crate::support::within;
 
+mod dev_certs;
+mod new;
+
 /// A build may have to wait for others.
 const BUILD: Duration = Duration::from_secs(120);
 

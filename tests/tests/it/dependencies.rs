@@ -35,7 +35,17 @@ fn every_arrow_between_the_crates_points_down() {
         ("server-kestrel", &["server-abstractions"]),
         ("server-proxy-integration", &["server-abstractions"]),
         ("server-httpsys", &["server-abstractions"]),
-        ("hosting", &["server-abstractions", "server-kestrel", "server-proxy-integration", "server-httpsys"]),
+        ("dev-certs", &[]),
+        (
+            "hosting",
+            &[
+                "server-abstractions",
+                "dev-certs",
+                "server-kestrel",
+                "server-proxy-integration",
+                "server-httpsys",
+            ],
+        ),
     ];
     for (name, below) in allowed {
         let Some(dependencies) = workspace.get(*name) else { continue };
