@@ -41,8 +41,13 @@ use crate::{
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
 /// | `Kestrel:AddServerHeader`, `Kestrel:AllowAlternateSchemes` | see [`KestrelOptions`] | true, false |
-/// | `Kestrel:Certificates:Default:{Path, KeyPath}` | PEM files for `https` addresses | in Development one is made |
-/// | `Kestrel:Endpoints:{name}:{Url, Protocols, Certificate}` | endpoints with options of their own | none |
+/// | `Kestrel:Certificates:Default` | the certificate of `https` addresses: `Path` of a chain in PEM or of PKCS#12, `KeyPath` of its key in PEM, `Password` of either | in Development one is made |
+/// | `Kestrel:Certificates:{name}` | a certificate that others refer to by its `Name` | none |
+/// | `Kestrel:EndpointDefaults:{Protocols, SslProtocols, ClientCertificateMode}` | for endpoints that do not say otherwise, and for urls | `Http1AndHttp2`, `["Tls12", "Tls13"]`, `NoCertificate` |
+/// | `Kestrel:EndpointDefaults:{ClientCertificateRoots, ClientCertificateRevocationLists}` | PEM file of those whom clients' certificates are believed by, list of files of those they have revoked | the system's, none |
+/// | `Kestrel:Endpoints:{name}:{Url, Protocols, SslProtocols, ClientCertificateMode, Certificate}` | an endpoint with options of its own | none |
+/// | `Kestrel:Endpoints:{name}:Sni:{host}:{Protocols, SslProtocols, ClientCertificateMode, Certificate}` | what is different for a server name: a name, `*.` and the end of names, or `*` | none |
+/// | `Kestrel:Limits:{name}`, `Kestrel:Limits:Http2:{name}` | the limits, see [`Limits`](crate::Limits) | those of the type |
 #[doc(alias = "WebHost")]
 #[must_use = "an application does nothing until it is started or run"]
 pub struct WebApplication {
