@@ -313,6 +313,8 @@ impl http_body::Body for ResponseBody {
             Some(frame) => frame?,
         };
         match frame.into_data() {
+            // Nothing can happen to it any more.
+            Ok(data) if this.request.is_none() => Poll::Ready(Some(Ok(Frame::data(data)))),
             Ok(data) => {
                 if let Some(left) = this.left {
                     match left.checked_sub(data.len() as u64) {
