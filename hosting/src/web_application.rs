@@ -41,7 +41,8 @@ use crate::{
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
 /// | `Kestrel:AddServerHeader`, `Kestrel:AllowAlternateSchemes` | see [`KestrelOptions`] | true, false |
 /// | `Kestrel:Certificates:Default:{Path, KeyPath}` | PEM files for `https` addresses | in Development one is made |
-/// | `Kestrel:Endpoints:{name}:{Url, Protocols, Certificate}` | endpoints with options of their own | none |
+/// | `Kestrel:Endpoints:{name}:{Url, Protocols, Certificate}` | endpoints with options of their own; the protocols are `Http1`, `Http2` or `Http1AndHttp2` | none |
+/// | `Kestrel:Limits:{MaxRequestBodySize, ...}`, `Kestrel:Limits:Http2:{...}` | the fields of [`Limits`](crate::Limits) as keys: whole numbers of bytes, times as `00:02:10` or seconds; `null` lifts those that may be none | those of the type |
 #[doc(alias = "WebHost")]
 #[must_use = "an application does nothing until it is started or run"]
 pub struct WebApplication {
