@@ -81,6 +81,10 @@ pub(crate) fn apply(
         options.allow_alternate_schemes = allow;
     }
     section.limits.apply(&mut options.limits);
+    if let Err(error) = options.limits.check() {
+        let path = format!("Kestrel:Limits:{}", limits::key(error.name()));
+        return Err(configuration.invalid(&path, format_args!("it must be {}", error.wanted())));
+    }
     let reader = Reader { configuration, environment, certificates: &section.certificates };
     apply_defaults(&reader, &section.endpoint_defaults, options)?;
     for (name, endpoint) in &section.endpoints {
@@ -367,6 +371,18 @@ mod tests {
             (
                 r#"{ "Kestrel": { "Limits": { "MaxRequestBodySize": -1 } } }"#,
                 "Kestrel:Limits:MaxRequestBodySize",
+            ),
+            (
+                r#"{ "Kestrel": { "Limits": { "Http2": { "MaxFrameSize": 1 } } } }"#,
+                "Kestrel:Limits:Http2:MaxFrameSize",
+            ),
+            (
+                r#"{ "Kestrel": { "Limits": { "KeepAliveTimeout": null } } }"#,
+                "Kestrel:Limits:KeepAliveTimeout",
+            ),
+            (
+                r#"{ "Kestrel": { "Limits": { "MaxRequestLineSize": null } } }"#,
+                "Kestrel:Limits:MaxRequestLineSize",
             ),
             (r#"{ "Kestrel": { "Endpoints": { "A": { "Url": "nope" } } } }"#, "Kestrel:Endpoints:A:Url"),
             (

@@ -23,6 +23,7 @@
 //! | read options | [`Configuration`] |
 //! | send clients to https, and keep them there | [`HttpsRedirectionLayer`], [`HstsLayer`] |
 //! | let slow streams live | [`MinDataRates`] |
+//! | change the size of bodies for a part of an application | [`MaxRequestBodySize`] |
 //! | run work beside the server | [`HostedService`] |
 //! | test an application without a port | [`TestServer`] |
 //!
@@ -50,6 +51,7 @@ mod kestrel_section;
 mod launch_settings;
 mod lifetime;
 mod logging;
+mod max_request_body_size;
 mod min_data_rates;
 #[cfg(feature = "kestrel")]
 mod serve;
@@ -83,6 +85,7 @@ pub use launch_settings::{
     LaunchSettingsError, SelectedProfile,
 };
 pub use lifetime::ApplicationLifetime;
+pub use max_request_body_size::{MaxRequestBodySize, WithMaxRequestBodySize};
 pub use min_data_rates::{MinDataRates, WithMinDataRates};
 #[cfg(feature = "kestrel")]
 pub use serve::{IntoEndpoint, Serve, serve};

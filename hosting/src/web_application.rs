@@ -45,9 +45,9 @@ use crate::{
 /// | `Kestrel:Certificates:{name}` | a certificate that others refer to by its `Name` | none |
 /// | `Kestrel:EndpointDefaults:{Protocols, SslProtocols, ClientCertificateMode}` | for endpoints that do not say otherwise, and for urls | `Http1AndHttp2`, `["Tls12", "Tls13"]`, `NoCertificate` |
 /// | `Kestrel:EndpointDefaults:{ClientCertificateRoots, ClientCertificateRevocationLists}` | PEM file of those whom clients' certificates are believed by, list of files of those they have revoked | the system's, none |
-/// | `Kestrel:Endpoints:{name}:{Url, Protocols, SslProtocols, ClientCertificateMode, Certificate}` | an endpoint with options of its own | none |
+/// | `Kestrel:Endpoints:{name}:{Url, Protocols, SslProtocols, ClientCertificateMode, Certificate}` | an endpoint with options of its own; the protocols are `Http1`, `Http2` or `Http1AndHttp2` | none |
 /// | `Kestrel:Endpoints:{name}:Sni:{host}:{Protocols, SslProtocols, ClientCertificateMode, Certificate}` | what is different for a server name: a name, `*.` and the end of names, or `*` | none |
-/// | `Kestrel:Limits:{name}`, `Kestrel:Limits:Http2:{name}` | the limits, see [`Limits`](crate::Limits) | those of the type |
+/// | `Kestrel:Limits:{MaxRequestBodySize, ...}`, `Kestrel:Limits:Http2:{...}` | the fields of [`Limits`](crate::Limits) as keys: whole numbers of bytes, times as `00:02:10` or seconds; `null` lifts those that may be none | those of the type |
 #[doc(alias = "WebHost")]
 #[must_use = "an application does nothing until it is started or run"]
 pub struct WebApplication {

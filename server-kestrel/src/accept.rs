@@ -137,10 +137,10 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
 fn refuse(connection: &Connection, serving: &Serving) {
     let addresses = connection.features.get::<dyn HttpConnectionFeature>();
     tracing::warn!(
-        peer = ?addresses.and_then(|addresses| addresses.remote_address()),
+        peer = addresses.and_then(|addresses| addresses.remote_address()).map(tracing::field::display),
         endpoint = %serving.info.address,
         limit = serving.max_connections,
-        reason = "max_concurrent_connections_exceeded",
+        "error.type" = "max_concurrent_connections_exceeded",
         "a connection was refused: there are as many as there may be"
     );
 }
@@ -178,17 +178,17 @@ impl<F: Future> Future for UntilAborted<F> {
 
 fn log_end(error: &(dyn std::error::Error + 'static), features: &FeatureCollection) {
     let peer = Peer::of(features);
-    let (id, peer) = (peer.id(), peer.address());
+    let (id, peer) = (peer.id(), peer.address().map(tracing::field::display));
     let error_type = features.get::<Accepted>().and_then(|accepted| {
         accepted.ends_with(error_type(error));
         accepted.error_type()
     });
     if is_disconnect(error) {
-        tracing::trace!(connection = id, ?peer, error, "the peer has gone");
+        tracing::trace!(connection = id, peer, error, "the peer has gone");
     } else {
         tracing::debug!(
             connection = id,
-            ?peer,
+            peer,
             error,
             "error.type" = error_type,
             "the connection ended early"

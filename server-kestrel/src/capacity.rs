@@ -112,9 +112,9 @@ pub(crate) fn limit_addresses(
             match place {
                 Some(None) => {
                     tracing::warn!(
-                        peer = ?address,
+                        peer = address.map(tracing::field::display),
                         limit,
-                        reason = "max_connections_per_address",
+                        "error.type" = "max_connections_per_address_exceeded",
                         "a connection was refused: its address has as many as it may have"
                     );
                     return Ok(());

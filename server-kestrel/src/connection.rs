@@ -106,7 +106,7 @@ impl Accepted {
         let peer = Peer::of(features);
         tracing::debug!(
             connection = peer.id(),
-            peer = ?peer.address(),
+            peer = peer.address().map(tracing::field::display),
             "error.type" = error_type,
             "a connection was cut off"
         );

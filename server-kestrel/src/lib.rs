@@ -28,7 +28,9 @@
 //! # Limits
 //!
 //! [`Limits`] bounds what a peer may send, take and wait for, and how many peers there are; the defaults are those of a
-//! server that faces the Internet. What is refused, and every connection that is cut off, is an event, and the feature
+//! server that faces the Internet. What is refused, and every connection that is cut off, is an event
+//! of level debug (over HTTP/2 but for what the engine refuses by itself: a malformed head, and a list of fields far above
+//! the limits), and the feature
 //! [`ConnectionEndFeature`](server_abstractions::ConnectionEndFeature) tells a connection layer why a connection ended.
 //! An app changes the size of a body and the data rates for a request by features of the request.
 //!
@@ -73,7 +75,7 @@ mod threads;
 mod tls;
 
 pub use endpoint::Endpoint;
-pub use limits::{Http2Limits, Limits};
+pub use limits::{Http2Limits, LimitError, Limits};
 pub use listener::{MemoryConnector, MemoryListener, memory};
 pub use logging::ConnectionLoggingLayer;
 pub use options::{HttpProtocols, KestrelOptions, Threads};

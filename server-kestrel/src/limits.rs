@@ -1,3 +1,5 @@
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use server_abstractions::{MinDataRate, StartError};
@@ -5,6 +7,9 @@ use server_abstractions::{MinDataRate, StartError};
 use crate::scanner::HeadLimits;
 
 /// The limits on connections and requests.
+///
+/// Times are looked at once a second, so that each ends within a second after it has passed. The time of a TLS handshake
+/// is [`HttpsOptions::handshake_timeout`](crate::HttpsOptions::handshake_timeout).
 ///
 /// A limit is obeyed or refused: a value that the server cannot hold fails the start with an error that names it.
 #[doc(alias = "KestrelServerLimits")]
@@ -26,7 +31,7 @@ pub struct Limits {
     /// 100.
     pub max_request_header_count: u32,
     /// The bytes that a request body may have, unless the app says otherwise for a request; `None` is unlimited.
-    /// Reading more fails, and the answer is 413. Default is 30,000,000.
+    /// Reading more fails, and the answer is 413 if none has begun. Default is 30,000,000.
     pub max_request_body_size: Option<u64>,
     /// The bytes of a request that may wait for the app; then the peer is not read from. `None` leaves it to the
     /// engine, which takes no more than 64 KiB at once over HTTP/1.1, and to the windows over HTTP/2. Not less than
@@ -36,7 +41,8 @@ pub struct Limits {
     /// unlimited. At least 8,192. Default is 65,536.
     pub max_response_buffer_size: Option<u64>,
     /// How slowly a request body may come in while the app waits for it, unless the app says otherwise for a request;
-    /// `None` is as slowly as it likes. Then reading fails, and the answer is 408; over HTTP/2 the connection is ended.
+    /// `None` is as slowly as it likes. Then reading fails, and the answer is 408 if none has begun; over HTTP/2 the
+    /// connection is ended with all of its requests. The grace period is more than a second.
     /// Default is 240 bytes in a second, after a grace period of 5 seconds.
     pub min_request_body_data_rate: Option<MinDataRate>,
     /// How slowly the peer may take a response, unless the app says otherwise for a request; `None` is as slowly as
@@ -44,6 +50,7 @@ pub struct Limits {
     ///
     /// What the system takes from the server tells of the peer in large steps only. So the bytes that wait give the peer
     /// their time at this rate, if that is more than the grace period: 64 KiB of them at the most, 273 seconds by default.
+    /// With 13,000 bytes in a second it is five.
     pub min_response_data_rate: Option<MinDataRate>,
     /// The connections at the same time, upgraded ones not counted; `None` is unlimited. One more is closed at once.
     /// Default is `None`.
@@ -167,15 +174,26 @@ impl Limits {
         usize::try_from(least).unwrap_or(usize::MAX).max(self.max_request_head_size())
     }
 
-    /// Refuses what cannot be held.
-    pub(crate) fn check(&self) -> Result<(), StartError> {
+    /// Whether the server can hold these limits; it refuses to start with others.
+    ///
+    /// # Errors
+    /// The first limit that it cannot hold.
+    pub fn check(&self) -> Result<(), LimitError> {
         let http2 = &self.http2;
-        let head = u64::from(self.max_request_line_size.max(self.max_request_headers_total_size));
         at_least("max_request_line_size", self.max_request_line_size.into(), 1)?;
         at_least("max_request_headers_total_size", self.max_request_headers_total_size.into(), 1)?;
         at_least("max_request_header_count", self.max_request_header_count.into(), 1)?;
         within("max_request_header_count", self.max_request_header_count.into(), 1..=32_768)?;
-        at_least("max_request_buffer_size", self.max_request_buffer_size.unwrap_or(head), head)?;
+        for (name, head) in [
+            ("max_request_line_size", self.max_request_line_size),
+            ("max_request_headers_total_size", self.max_request_headers_total_size),
+        ] {
+            let head = u64::from(head);
+            if let Some(size) = self.max_request_buffer_size.filter(|size| *size < head) {
+                let wanted = format_args!("at least {name}, which is {head}");
+                return Err(refused("max_request_buffer_size", format_args!("{size}"), wanted));
+            }
+        }
         at_least(
             "max_response_buffer_size",
             self.max_response_buffer_size.unwrap_or(MIN_BUFFER),
@@ -218,11 +236,11 @@ impl Limits {
     }
 }
 
-fn at_least(name: &str, value: u64, least: u64) -> Result<(), StartError> {
+fn at_least(name: &'static str, value: u64, least: u64) -> Result<(), LimitError> {
     within(name, value, least..=u64::MAX)
 }
 
-fn within(name: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> Result<(), StartError> {
+fn within(name: &'static str, value: u64, range: std::ops::RangeInclusive<u64>) -> Result<(), LimitError> {
     if range.contains(&value) {
         return Ok(());
     }
@@ -233,8 +251,42 @@ fn within(name: &str, value: u64, range: std::ops::RangeInclusive<u64>) -> Resul
     Err(refused(name, format_args!("{value}"), format_args!("from {least} to {most}")))
 }
 
-fn refused(name: &str, value: std::fmt::Arguments<'_>, wanted: std::fmt::Arguments<'_>) -> StartError {
-    StartError::configuration(format!("the limit {name} is {value}; it must be {wanted}"))
+fn refused(name: &'static str, value: fmt::Arguments<'_>, wanted: fmt::Arguments<'_>) -> LimitError {
+    LimitError { name, value: value.to_string(), wanted: wanted.to_string() }
+}
+
+/// A limit that the server cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitError {
+    name: &'static str,
+    value: String,
+    wanted: String,
+}
+
+impl LimitError {
+    /// The field of [`Limits`]; fields of other structs follow after a dot, as in `http2.max_frame_size`.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What it must be, such as `at least 1`.
+    pub fn wanted(&self) -> &str {
+        &self.wanted
+    }
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the limit {} is {}; it must be {}", self.name, self.value, self.wanted)
+    }
+}
+
+impl Error for LimitError {}
+
+impl From<LimitError> for StartError {
+    fn from(error: LimitError) -> Self {
+        Self::configuration(error.to_string())
+    }
 }
 
 #[cfg(test)]
@@ -251,9 +303,12 @@ mod tests {
         type Change = fn(&mut Limits);
         let changes: [(&str, Change); 8] = [
             ("max_request_line_size is 0", |limits| limits.max_request_line_size = 0),
-            ("max_request_buffer_size is 8192; it must be at least 32768", |limits| {
-                limits.max_request_buffer_size = Some(8192);
-            }),
+            (
+                "max_request_buffer_size is 8192; it must be at least max_request_headers_total_size, which is 32768",
+                |limits| {
+                    limits.max_request_buffer_size = Some(8192);
+                },
+            ),
             ("max_response_buffer_size is 0", |limits| limits.max_response_buffer_size = Some(0)),
             ("max_concurrent_connections is 0", |limits| limits.max_concurrent_connections = Some(0)),
             ("http2.max_frame_size is 1", |limits| limits.http2.max_frame_size = 1),

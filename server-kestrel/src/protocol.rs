@@ -87,8 +87,8 @@ pub(crate) fn error_type(error: &(dyn std::error::Error + 'static)) -> &'static 
         "connection_reset"
     } else if is_parse {
         "invalid_request_headers"
-    } else if let Some(reason) = causes().find_map(|cause| cause.downcast_ref::<h2::Error>()?.reason()) {
-        of_http2(reason)
+    } else if let Some(error) = causes().find_map(|cause| cause.downcast_ref::<h2::Error>()) {
+        of_http2(error)
     } else if causes().any(|cause| cause.is::<io::Error>()) {
         "io_error"
     } else {
@@ -96,8 +96,15 @@ pub(crate) fn error_type(error: &(dyn std::error::Error + 'static)) -> &'static 
     }
 }
 
-fn of_http2(reason: h2::Reason) -> &'static str {
-    match reason {
+fn of_http2(error: &h2::Error) -> &'static str {
+    // What h2 adds to its GOAWAY tells apart what the code does not.
+    let detail = format!("{error:?}");
+    let is_of_head = ["header_list_way_too_large", "too_many_continuations"];
+    match error.reason().unwrap_or(h2::Reason::NO_ERROR) {
+        _ if is_of_head.iter().any(|head| detail.contains(head)) => "max_request_headers_total_size_exceeded",
+        h2::Reason::ENHANCE_YOUR_CALM if detail.contains("too_many_data_frames") => {
+            "control_frame_limit_exceeded"
+        }
         h2::Reason::ENHANCE_YOUR_CALM => "stream_reset_limit_exceeded",
         h2::Reason::FLOW_CONTROL_ERROR => "flow_control_window_exceeded",
         h2::Reason::FRAME_SIZE_ERROR => "invalid_frame_length",

@@ -68,6 +68,11 @@ impl Refusal {
         }
     }
 
+    /// The status that is answered with, if one is.
+    pub(crate) fn answer(self) -> Option<StatusCode> {
+        (self != Self::Http2Preface).then(|| self.status())
+    }
+
     /// The method that the target needs, for `Allow`.
     pub(crate) fn allow(self) -> Option<&'static str> {
         match self {

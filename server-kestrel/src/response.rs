@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, SERVER, TRANSFER_ENCODING};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, SERVER, TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use server_abstractions::{Body, BoxError, BoxFuture};
@@ -52,7 +54,13 @@ impl Respond {
     /// Resets the stream of a malformed request of HTTP/2.
     pub(crate) fn reset(state: Arc<RequestState>, reason: &'static str) -> Self {
         let peer = state.context.peer();
-        tracing::debug!(connection = peer.id(), peer = ?peer.address(), reason, "a malformed request was reset");
+        tracing::debug!(
+            connection = peer.id(),
+            peer = peer.address().map(tracing::field::display),
+            reason,
+            "error.type" = "invalid_request_headers",
+            "a malformed request was reset"
+        );
         state.abort_with(h2::Reason::PROTOCOL_ERROR);
         Self::handle(state, Box::pin(std::future::ready(Response::new(Body::empty()))))
     }
@@ -149,7 +157,7 @@ fn settle_status(response: &mut Response<Body>, state: &RequestState) -> bool {
     if let Some(failure) = state.body_failure()
         && (status.is_client_error() || status.is_server_error())
     {
-        replace(response, failure);
+        say(response, failure);
         return false;
     }
     if status == StatusCode::RESET_CONTENT {
@@ -174,6 +182,19 @@ fn settle_status(response: &mut Response<Body>, state: &RequestState) -> bool {
         replace(response, StatusCode::INTERNAL_SERVER_ERROR);
     }
     is_switch
+}
+
+/// Gives an answer of the app the status of what went wrong; its other fields stay. An app that knows it has said the
+/// rest as well.
+fn say(response: &mut Response<Body>, failure: StatusCode) {
+    if response.status() == failure {
+        return;
+    }
+    *response.status_mut() = failure;
+    *response.body_mut() = Body::empty();
+    for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING, TRANSFER_ENCODING] {
+        response.headers_mut().remove(name);
+    }
 }
 
 fn replace(response: &mut Response<Body>, status: StatusCode) {
@@ -313,6 +334,8 @@ impl http_body::Body for ResponseBody {
             Some(frame) => frame?,
         };
         match frame.into_data() {
+            // Nothing can happen to it any more.
+            Ok(data) if this.request.is_none() => Poll::Ready(Some(Ok(Frame::data(data)))),
             Ok(data) => {
                 if let Some(left) = this.left {
                     match left.checked_sub(data.len() as u64) {

@@ -75,6 +75,7 @@ impl Server for Kestrel {
         Box::pin(async move {
             let Self { mut options, features, addresses } = *self;
             let initial = options.borrow_and_update().clone();
+            initial.limits.check()?;
             let prefer_urls = addresses.prefer_hosting_urls();
             let urls = addresses.begin_start();
             let mut inherited =

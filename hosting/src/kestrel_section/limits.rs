@@ -13,12 +13,15 @@ use crate::configuration::duration;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct LimitsSection {
-    #[serde(with = "duration::optional")]
+    #[serde(deserialize_with = "required_duration")]
     keep_alive_timeout: Option<Duration>,
-    #[serde(with = "duration::optional")]
+    #[serde(deserialize_with = "required_duration")]
     request_headers_timeout: Option<Duration>,
+    #[serde(deserialize_with = "present")]
     max_request_line_size: Option<u32>,
+    #[serde(deserialize_with = "present")]
     max_request_headers_total_size: Option<u32>,
+    #[serde(deserialize_with = "present")]
     max_request_header_count: Option<u32>,
     #[serde(deserialize_with = "present")]
     max_request_body_size: Option<Option<u64>>,
@@ -46,14 +49,19 @@ pub(super) struct LimitsSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Http2Section {
+    #[serde(deserialize_with = "present")]
     max_streams_per_connection: Option<u32>,
+    #[serde(deserialize_with = "present")]
     header_table_size: Option<u32>,
+    #[serde(deserialize_with = "present")]
     max_frame_size: Option<u32>,
+    #[serde(deserialize_with = "present")]
     initial_connection_window_size: Option<u32>,
+    #[serde(deserialize_with = "present")]
     initial_stream_window_size: Option<u32>,
     #[serde(deserialize_with = "present_duration")]
     keep_alive_ping_delay: Option<Option<Duration>>,
-    #[serde(with = "duration::optional")]
+    #[serde(deserialize_with = "required_duration")]
     keep_alive_ping_timeout: Option<Duration>,
 }
 
@@ -61,8 +69,12 @@ struct Http2Section {
 #[serde(deny_unknown_fields)]
 struct MinDataRateSection {
     bytes_per_second: NonZeroU32,
-    #[serde(with = "duration")]
+    #[serde(with = "duration", default = "default_grace_period")]
     grace_period: Duration,
+}
+
+fn default_grace_period() -> Duration {
+    MinDataRate::default().grace_period
 }
 
 impl From<MinDataRateSection> for MinDataRate {
@@ -71,9 +83,14 @@ impl From<MinDataRateSection> for MinDataRate {
     }
 }
 
-/// Tells `null` from a key that is absent.
+/// Tells `null` from a key that is absent; what cannot be `null` is refused then.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
+}
+
+/// Of a limit that cannot be lifted.
+fn required_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    duration::deserialize(deserializer).map(Some)
 }
 
 fn present_duration<'de, D: Deserializer<'de>>(
@@ -86,6 +103,16 @@ fn set<T>(option: &mut T, value: Option<impl Into<T>>) {
     if let Some(value) = value {
         *option = value.into();
     }
+}
+
+/// The key of a field: `Http2:MaxFrameSize` for `http2.max_frame_size`.
+pub(super) fn key(field: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect::<String>()
+    };
+    let name = |name: &str| name.split('_').map(word).collect::<String>();
+    field.split('.').map(name).collect::<Vec<_>>().join(":")
 }
 
 impl LimitsSection {

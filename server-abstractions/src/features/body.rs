@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How many bytes the body of this request may have.
 ///
-/// Reading more fails with [`http_body_util::LengthLimitError`]; if the app does not answer that itself, the server
-/// answers 413.
+/// Reading more fails with [`http_body_util::LengthLimitError`]. An error that the app answers then (4xx or 5xx) becomes a
+/// 413: an answer with another status loses its body and keeps its other fields.
 #[doc(alias = "IHttpMaxRequestBodySizeFeature")]
 pub trait HttpMaxRequestBodySizeFeature: Send + Sync {
     /// Whether it is too late to change the limit: reading has begun, or the connection was upgraded.
@@ -28,7 +28,8 @@ pub trait HttpMaxRequestBodySizeFeature: Send + Sync {
 pub struct MinDataRate {
     /// Bytes per second.
     pub bytes_per_second: NonZeroU32,
-    /// How long the peer may be slower before it counts; more than one second.
+    /// How long the peer may be slower before it counts; more than one second. A large response has more, see the
+    /// server's limits.
     pub grace_period: Duration,
 }
 

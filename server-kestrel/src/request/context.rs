@@ -44,8 +44,8 @@ impl ConnectionContext {
         let peer = self.peer();
         tracing::debug!(
             connection = peer.id(),
-            peer = ?peer.address(),
-            status = refusal.status().as_u16(),
+            peer = peer.address().map(tracing::field::display),
+            status = refusal.answer().map(|status| status.as_u16()),
             reason = refusal.reason(),
             "error.type" = refusal.error_type(),
             "a request was refused"
@@ -57,7 +57,7 @@ impl ConnectionContext {
         let peer = self.peer();
         tracing::error!(
             connection = peer.id(),
-            peer = ?peer.address(),
+            peer = peer.address().map(tracing::field::display),
             reason,
             "the application's response cannot be sent"
         );

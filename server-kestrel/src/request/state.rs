@@ -244,9 +244,9 @@ impl RequestState {
         if !is_free {
             tracing::warn!(
                 connection = self.context.accepted.connection_id(),
-                peer = ?self.context.accepted.remote_address(),
+                peer = self.context.accepted.remote_address().map(tracing::field::display),
                 limit,
-                reason = "max_concurrent_upgraded_connections",
+                "error.type" = "max_concurrent_upgraded_connections_exceeded",
                 "an upgrade was refused: there are as many upgraded connections as there may be"
             );
         }

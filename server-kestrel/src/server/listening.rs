@@ -91,7 +91,6 @@ fn pipeline(
     options: &KestrelOptions,
     context: &ServeContext,
 ) -> Result<BoxConnectionService, StartError> {
-    options.limits.check()?;
     let http = http_server(HttpServerOptions {
         app: context.app.clone(),
         protocols: endpoint.protocols,

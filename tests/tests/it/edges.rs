@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Fails unless so much time has passed, and no more than a second beyond: that is how closely the clock is watched.
 #[track_caller]
-fn in_time(before: Instant, limit: Duration) {
+pub(crate) fn in_time(before: Instant, limit: Duration) {
     let elapsed = before.elapsed();
     assert!((limit..=limit + Duration::from_millis(1005)).contains(&elapsed), "{limit:?}: {elapsed:?}");
 }

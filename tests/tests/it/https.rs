@@ -64,6 +64,24 @@ impl Authority {
         }
     }
 
+    /// The list of those that were revoked: this one.
+    fn revoke(&self, issued: &Issued) -> String {
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(2100, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: vec![rcgen::RevokedCertParams {
+                serial_number: issued.serial.clone(),
+                revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.der.clone()).unwrap();
@@ -247,20 +265,7 @@ async fn clients_are_asked_for_certificates_and_judged() {
     let own = authority.issue("localhost");
     let (good, bad, revoked) = (others.issue("good"), authority.issue("bad"), others.issue("revoked"));
     let roots = folder.write("roots.pem", &others.pem);
-    let list = rcgen::CertificateRevocationListParams {
-        this_update: rcgen::date_time_ymd(2020, 1, 1),
-        next_update: rcgen::date_time_ymd(2100, 1, 1),
-        crl_number: 1_u64.into(),
-        issuing_distribution_point: None,
-        revoked_certs: vec![rcgen::RevokedCertParams {
-            serial_number: revoked.serial.clone(),
-            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: rcgen::KeyIdMethod::Sha256,
-    };
-    let list = folder.write("list.pem", &list.signed_by(&others.issuer).unwrap().pem().unwrap());
+    let list = folder.write("list.pem", &others.revoke(&revoked));
     let https = |clients: ClientCertificates| HttpsOptions {
         certificate: Some(own.certificate()),
         client_certificates: clients,

@@ -12,6 +12,7 @@ use server_abstractions::{
 use server_kestrel::KestrelOptions;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
@@ -39,17 +40,33 @@ async fn one_connection_too_many_is_closed_without_an_answer() {
     assert_eq!(first.get("/").await.status, 200);
     first.finish_sending().await;
     first.closed().await;
-    // The place is free once the first connection's task has ended.
-    let free = async {
-        loop {
-            let mut client = server.client().await;
-            let asked = client.try_send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-            if asked.is_ok() && !client.rest().await.is_empty() {
-                return;
-            }
+    within(Duration::from_secs(10), served(&server)).await;
+}
+
+/// Connects until there is a place, which is free once the task of another connection has ended.
+async fn served(server: &Memory) {
+    loop {
+        let mut client = server.client().await;
+        let asked = client.try_send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        if asked.is_ok() && !client.rest().await.is_empty() {
+            return;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_ended_leaves_its_place_whoever_keeps_its_features() {
+    let (keep, mut kept) = unbounded_channel();
+    let app = move |request: Request<Body>| {
+        let _ = keep.send(request.features().clone());
+        hello(request)
     };
-    within(Duration::from_secs(10), free).await;
+    let one = |options: &mut KestrelOptions| options.limits.max_concurrent_connections = Some(1);
+    let server = Memory::start_with(one, app).await;
+    for _ in 0..3 {
+        within(Duration::from_secs(10), served(&server)).await;
+    }
+    assert!(kept.try_recv().is_ok(), "the features are kept until here");
 }
 
 #[tokio::test]

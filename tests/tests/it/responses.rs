@@ -1,7 +1,7 @@
 //! How responses are framed, whatever fields the app sets.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use server_abstractions::Body;
 
 use crate::support::{Memory, collect, data, frames};
@@ -138,6 +138,24 @@ async fn a_body_in_pieces_that_breaks_its_length_ends_the_connection() {
         let (head, body) = all.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {bytes}")), "{all}");
         assert!(body.len() < bytes.parse().unwrap() && "hello".starts_with(body), "{all}");
+    }
+}
+
+#[tokio::test]
+async fn the_version_is_that_of_the_connection_whatever_the_app_sets() {
+    let versions = [Version::HTTP_09, Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3];
+    for version in versions {
+        let app = move |_: Request<Body>| async move {
+            Response::builder().version(version).body(Body::from("hello")).unwrap()
+        };
+        let server = Memory::start(app).await;
+        let mut client = server.client().await;
+        for _ in 0..2 {
+            let response = client.get("/").await;
+            assert!(response.head.starts_with("HTTP/1.1 200 "), "{version:?}: {}", response.head);
+            assert_eq!((response.text(), response.closes()), ("hello", false), "{version:?}");
+        }
+        assert_eq!(server.http2().await.get("/").await.body, "hello", "{version:?}");
     }
 }
 

@@ -64,6 +64,6 @@ async fn an_event_names_the_peer() {
     assert_eq!(client.response().await.status, 505);
     until(|| !events.0.lock().unwrap().is_empty()).await;
     let told = events.take();
-    assert_eq!(told[0]["peer"], format!("Some({peer})"), "{told:?}");
+    assert_eq!(told[0]["peer"], peer.to_string(), "{told:?}");
     assert_eq!((&*told[0]["error.type"], &*told[0]["status"]), ("invalid_http_version", "505"));
 }
