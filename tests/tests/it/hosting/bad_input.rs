@@ -133,8 +133,14 @@ async fn a_certificate_of_an_endpoint_is_named_with_it() {
         .fail()
         .await;
     assert_names(&error, &["missing.pem"]);
-    let error = Launch::of("hello").env("Kestrel__Certificates__Default__Path", "a.pem").fail().await;
-    assert_names(&error, &["Kestrel:Certificates:Default", "KeyPath"]);
+    let error = Launch::of("hello")
+        .env("ASPNETCORE_URLS", "https://127.0.0.1:0")
+        .env("Kestrel__Certificates__Default__Path", "a.pem")
+        .fail()
+        .await;
+    assert_names(&error, &["a.pem"]);
+    let error = Launch::of("hello").env("Kestrel__Certificates__Default__KeyPath", "a.key").fail().await;
+    assert_names(&error, &["Kestrel:Certificates:Default:Path"]);
 }
 
 #[tokio::test]
