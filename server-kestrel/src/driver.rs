@@ -90,9 +90,11 @@ pin_project! {
     }
 }
 
+/// Thirty years.
+pub(crate) const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// The end of a time that begins now; a time without an end is one of thirty years.
 pub(crate) fn after_now(after: Duration) -> Instant {
-    const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
     Instant::now() + after.min(FOREVER)
 }
 

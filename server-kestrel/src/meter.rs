@@ -5,6 +5,8 @@ use std::time::Duration;
 use server_abstractions::MinDataRate;
 use tokio::time::Instant;
 
+use crate::driver::FOREVER;
+
 /// Measures one direction of a connection, as often as the driver looks.
 ///
 /// What counts is the time in which somebody waits for the peer, and the bytes since that began.
@@ -68,9 +70,11 @@ impl Allowance {
         };
         let now = Instant::now();
         let time = |bytes: u64| Duration::from_secs_f64(bytes as f64 / f64::from(min.bytes_per_second.get()));
-        let most = now + time(STEP).max(min.grace_period);
+        // A grace period may be for ever.
+        let grace = min.grace_period.min(FOREVER);
+        let most = now + time(STEP).max(grace);
         let until = match self.waiting {
-            None => now + time(waiting.min(STEP)).max(min.grace_period),
+            None => now + time(waiting.min(STEP)).max(grace),
             Some(before) if before.sent == sent => before.until,
             Some(before) => (before.until.max(now) + time((sent - before.sent).min(STEP))).min(most),
         };
@@ -105,6 +109,18 @@ mod tests {
         assert_eq!(too_slow_at(0).await, Some(5));
         assert_eq!(too_slow_at(239).await, Some(5));
         assert_eq!(too_slow_at(241).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_grace_period_may_be_for_ever() {
+        let min = MinDataRate { grace_period: Duration::MAX, ..MinDataRate::default() };
+        let (mut meter, mut allowance) = (Meter::default(), Allowance::default());
+        for _ in 0..3 {
+            assert!(!meter.is_too_slow(true, 0, Some(min)));
+            assert!(!allowance.is_too_slow(Some(1), 0, Some(min)));
+            assert!(meter.end_of_grace(Some(min)).is_none_or(|end| end > Instant::now()));
+            tokio::time::advance(Duration::from_secs(1000)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

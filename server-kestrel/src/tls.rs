@@ -59,6 +59,9 @@ impl TlsLayer {
     /// When there is no certificate, a file cannot be read, key and certificate do not fit, or clients' certificates
     /// cannot be verified.
     pub fn new(options: &HttpsOptions, protocols: HttpProtocols) -> Result<Self, StartError> {
+        if options.max_concurrent_handshakes == Some(0) {
+            return Err(StartError::configuration("max_concurrent_handshakes is 0; it must be at least 1"));
+        }
         let provider = Arc::new(provider());
         let policies = match options.on_client_hello {
             // Nobody asks for them.
@@ -69,7 +72,9 @@ impl TlsLayer {
             policies,
             on_client_hello: options.on_client_hello.clone(),
             timeout: options.handshake_timeout,
-            permits: options.max_concurrent_handshakes.map(Semaphore::new),
+            permits: options
+                .max_concurrent_handshakes
+                .map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
         })))
     }
 }
