@@ -9,6 +9,8 @@
 //!
 //! Typed options are read with [`Configuration::bind`]; what cannot be bound is an error that names the
 //! key, the value and the place it came from.
+//!
+//! A [`ConfigurationMonitor`] makes one snapshot after the other, as the files change.
 
 mod bind;
 mod builder;
@@ -18,6 +20,7 @@ mod environment;
 mod error;
 mod json;
 pub(crate) mod jsonc;
+mod monitor;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::de::DeserializeOwned;
 
 use self::tree::Node;
-pub use self::{builder::ConfigurationBuilder, error::ConfigurationError, section::ConfigurationSection};
+pub use self::{
+    builder::ConfigurationBuilder, error::ConfigurationError, monitor::ConfigurationMonitor,
+    section::ConfigurationSection,
+};
 
 /// What an application is configured with: a snapshot of all layers, cheap to clone.
 ///

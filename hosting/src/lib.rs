@@ -20,7 +20,7 @@
 //! | replace `axum::serve` in one line | [`serve`] |
 //! | host an application on a server of your own | [`Host`] |
 //! | put layers and branches before a service | [`ApplicationBuilder`] |
-//! | read options | [`Configuration`] |
+//! | read options, and follow their changes | [`Configuration`], [`ConfigurationMonitor`] |
 //! | send clients to https, and keep them there | [`HttpsRedirectionLayer`], [`HstsLayer`] |
 //! | let slow streams live | [`MinDataRates`] |
 //! | change the size of bodies for a part of an application | [`MaxRequestBodySize`] |
@@ -48,6 +48,8 @@ mod host;
 mod https;
 #[cfg(feature = "kestrel")]
 mod kestrel_section;
+#[cfg(feature = "kestrel")]
+mod kestrel_source;
 mod launch_settings;
 mod lifetime;
 mod logging;
@@ -69,7 +71,7 @@ mod web_application;
 
 pub use application_builder::ApplicationBuilder;
 pub use configuration::{
-    Configuration, ConfigurationBuilder, ConfigurationError, ConfigurationSection,
+    Configuration, ConfigurationBuilder, ConfigurationError, ConfigurationMonitor, ConfigurationSection,
     duration as configuration_duration,
 };
 pub use environment::HostEnvironment;

@@ -7,19 +7,24 @@ use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Registry, reload};
 
 #[cfg(feature = "kestrel")]
-use crate::{Configuration, ConfigurationError};
+use crate::{Configuration, ConfigurationError, ConfigurationMonitor};
 
 /// The target of the lines about start and stop.
 pub(crate) const LIFETIME: &str = "hosting::lifetime";
 
+/// Changes what the default subscriber shows.
+pub(crate) type FilterHandle = reload::Handle<Targets, Registry>;
+
 /// Installs a subscriber that writes to the standard output, unless the program has installed one.
 ///
-/// What is shown follows `RUST_LOG` (`info`, `server_kestrel=debug,info`), then the configured filter, then `info`.
-pub(crate) fn install_default(configured: Option<Targets>) {
+/// What is shown follows `RUST_LOG` (`info`, `server_kestrel=debug,info`), then the configured filter, then `info`. The
+/// handle changes the filter, unless it is that of `RUST_LOG`.
+pub(crate) fn install_default(configured: Option<Targets>) -> Option<FilterHandle> {
     if tracing::dispatcher::has_been_set() {
-        return;
+        return None;
     }
     let from_environment = std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty());
     let parsed = from_environment.map(|filter| filter.parse::<Targets>().map_err(|error| (filter, error)));
@@ -28,16 +33,42 @@ pub(crate) fn install_default(configured: Option<Targets>) {
         Some(Err(refused)) => (None, Some(refused)),
         None => (None, None),
     };
-    let filter = parsed.or(configured).unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let is_fixed = parsed.is_some();
+    let (filter, handle) = reload::Layer::new(parsed.or(configured).unwrap_or_else(default_filter));
     let use_color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let subscriber = tracing_subscriber::registry()
-        .with(tracing_subscriber::fmt::layer().with_ansi(use_color))
-        .with(filter);
+        .with(filter)
+        .with(tracing_subscriber::fmt::layer().with_ansi(use_color));
     // It fails if another thread was faster with one of its own, which is then the one to use.
-    let _ = tracing::subscriber::set_global_default(subscriber);
+    let is_installed = tracing::subscriber::set_global_default(subscriber).is_ok();
     if let Some((filter, error)) = refused {
         tracing::warn!(filter, %error, "RUST_LOG cannot be used; write it like info,server_kestrel=debug");
     }
+    (is_installed && !is_fixed).then_some(handle)
+}
+
+fn default_filter() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO)
+}
+
+/// Has the subscriber show what the newest configuration says.
+#[cfg(feature = "kestrel")]
+pub(crate) fn follow(monitor: &ConfigurationMonitor, handle: FilterHandle) {
+    let mut last = None;
+    monitor.follow(move |configuration| {
+        let section = configuration.section("Logging:LogLevel");
+        if last.as_ref().is_some_and(|last| section.has_same_values(last)) {
+            return true;
+        }
+        last = Some(section);
+        match filter(configuration) {
+            Ok(filter) => handle.reload(filter.unwrap_or_else(default_filter)).is_ok(),
+            Err(error) => {
+                tracing::error!(%error, "the section Logging has changed and cannot be used; its last state stays in force");
+                true
+            }
+        }
+    });
 }
 
 /// The filter in the section `Logging:LogLevel`: levels by the original's names, keyed by target, `Default` for all

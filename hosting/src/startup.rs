@@ -7,7 +7,9 @@ use tracing::Level;
 
 use crate::launch_settings::choice::LaunchChoice;
 use crate::surroundings::Surroundings;
-use crate::{Configuration, ConfigurationBuilder, Error, HostEnvironment, HostOptions, urls};
+use crate::{
+    Configuration, ConfigurationBuilder, ConfigurationMonitor, Error, HostEnvironment, HostOptions, urls,
+};
 
 /// What the code says about the host; it wins over everything else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +23,9 @@ pub(crate) struct HostOverrides {
 /// The result: the configuration, and what follows from it for the host.
 #[derive(Debug, Default)]
 pub(crate) struct Startup {
+    /// As it was at the start; what may change is taken from the monitor.
     pub(crate) configuration: Configuration,
+    pub(crate) monitor: ConfigurationMonitor,
     pub(crate) environment: HostEnvironment,
     /// What to tell once there is a subscriber.
     pub(crate) messages: Vec<(Level, String)>,
@@ -53,12 +57,12 @@ impl Startup {
         let files = Configuration::builder()
             .json_file(root.join("appsettings.json"), true)
             .json_file(root.join(format!("appsettings.{}.json", environment.name)), true);
-        let configuration = prefixed(files)
+        let layers = prefixed(files)
             .environment_variables(None, variables.clone())
             .command_line(choice.arguments)
-            .values(overrides.values.iter().map(|(key, value)| (key.as_str(), value.as_str())))
-            .build()?;
-        Ok(Self { configuration, environment, messages: choice.messages })
+            .values(overrides.values.iter().map(|(key, value)| (key.as_str(), value.as_str())));
+        let monitor = ConfigurationMonitor::new(layers)?;
+        Ok(Self { configuration: monitor.current(), monitor, environment, messages: choice.messages })
     }
 }
 
@@ -105,15 +109,25 @@ pub(crate) fn rooted(environment: &HostEnvironment, path: impl AsRef<Path>) -> P
 }
 
 impl Startup {
+    /// Whether the files are to be watched: unless the configuration says otherwise, or there is no place for them.
+    pub(crate) fn reloads_on_change(&self) -> Result<bool, Error> {
+        let wanted = self.configuration.get_bool("hostBuilder:reloadConfigOnChange")?.unwrap_or(true);
+        Ok(wanted && self.environment.content_root.is_dir())
+    }
+
     /// Tells what has been found out before there was a subscriber.
     pub(crate) fn report(&self) {
-        for (level, message) in &self.messages {
-            match *level {
-                Level::ERROR => tracing::error!("{message}"),
-                Level::WARN => tracing::warn!("{message}"),
-                Level::INFO => tracing::info!("{message}"),
-                _ => tracing::debug!("{message}"),
-            }
+        report(&self.messages);
+    }
+}
+
+pub(crate) fn report(messages: &[(Level, String)]) {
+    for (level, message) in messages {
+        match *level {
+            Level::ERROR => tracing::error!("{message}"),
+            Level::WARN => tracing::warn!("{message}"),
+            Level::INFO => tracing::info!("{message}"),
+            _ => tracing::debug!("{message}"),
         }
     }
 }

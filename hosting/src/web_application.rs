@@ -2,13 +2,15 @@ use std::fmt;
 use std::path::PathBuf;
 
 use server_abstractions::{Address, App, IntoService, Server};
-use server_kestrel::{HttpsOptions, Kestrel, KestrelOptions};
+use server_kestrel::{Kestrel, KestrelOptions};
+use tokio_util::sync::CancellationToken;
 
+use crate::kestrel_source::{Finish, KestrelSource};
 use crate::startup::{HostOverrides, Startup, host_options};
 use crate::surroundings::Surroundings;
 use crate::{
-    ApplicationBuilder, ApplicationLifetime, Configuration, Error, Host, HostEnvironment, HostOptions,
-    HostedService, RunningHost, TestServer, connect_info, dev_certificate, kestrel_section, logging,
+    ApplicationBuilder, ApplicationLifetime, Configuration, ConfigurationMonitor, Error, Host,
+    HostEnvironment, HostOptions, HostedService, RunningHost, TestServer, connect_info, logging,
 };
 
 /// An application with its server and its host, ready to run.
@@ -93,9 +95,14 @@ impl WebApplication {
         WebApplicationBuilder::new(Startup::make(&surroundings, &overrides))
     }
 
-    /// The configuration.
+    /// The configuration as it was at the start.
     pub fn configuration(&self) -> &Configuration {
         &self.startup.configuration
+    }
+
+    /// The configuration as it goes on: what changes while the application runs.
+    pub fn configuration_monitor(&self) -> &ConfigurationMonitor {
+        &self.startup.monitor
     }
 
     /// Where and as what the application runs.
@@ -117,7 +124,9 @@ impl WebApplication {
     /// Dropping the future stops everything at once.
     pub async fn run(self) -> Result<(), Error> {
         let Self { host, startup, log_filter } = self;
-        logging::install_default(log_filter);
+        if let Some(handle) = logging::install_default(log_filter) {
+            logging::follow(&startup.monitor, handle);
+        }
         startup.report();
         host.run().await
     }
@@ -197,9 +206,14 @@ impl WebApplicationBuilder {
         self.startup.as_ref().unwrap_or(&self.nothing)
     }
 
-    /// The configuration; empty if it could not be read.
+    /// The configuration as it is now; empty if it could not be read.
     pub fn configuration(&self) -> &Configuration {
         &self.startup().configuration
+    }
+
+    /// The configuration as it goes on: what changes while the application runs.
+    pub fn configuration_monitor(&self) -> &ConfigurationMonitor {
+        &self.startup().monitor
     }
 
     /// Where and as what the application runs.
@@ -266,12 +280,13 @@ impl WebApplicationBuilder {
     /// When the configuration, the launch profile or an option is at fault, or a development certificate is needed
     /// and cannot be made.
     pub fn build<M>(self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
-        self.assemble(App::new(service), |_| {})
+        self.assemble(App::new(service), Box::new(|_| {}))
     }
 
     /// `finish` has the last word on the options of Kestrel.
-    fn assemble(self, app: App, finish: impl FnOnce(&mut KestrelOptions)) -> Result<WebApplication, Error> {
-        let Self { startup, server, kestrel, host: changes, pipeline, services, urls, lifetime, .. } = self;
+    fn assemble(self, app: App, finish: Finish) -> Result<WebApplication, Error> {
+        let Self { startup, server, kestrel, host: changes, pipeline, mut services, urls, lifetime, .. } =
+            self;
         let mut startup = startup?;
         let mut host = host_options(&startup.configuration, &startup.environment, &mut startup.messages)?;
         if let Some(urls) = urls {
@@ -286,9 +301,17 @@ impl WebApplicationBuilder {
                 ));
             }
             Some(server) => server,
-            None => Box::new(Kestrel::new(kestrel_options(kestrel, &mut startup, &host, finish)?)),
+            None => {
+                let mut code = KestrelOptions::default();
+                kestrel.into_iter().for_each(|change| change(&mut code));
+                let source = KestrelSource::new(code, &startup, &host, finish);
+                Box::new(Kestrel::reloading(source.follow(&startup.monitor, &mut startup.messages)?))
+            }
         };
         let log_filter = logging::filter(&startup.configuration)?;
+        if startup.reloads_on_change()? {
+            services.insert(0, Box::new(watching(startup.monitor.clone())));
+        }
         let builder = ApplicationBuilder::new().with_server_features(server.features().clone());
         let app =
             pipeline.into_iter().fold(builder, |builder, steps| steps(builder)).build(connect_info::add(app));
@@ -313,42 +336,26 @@ impl WebApplicationBuilder {
         let mut builder = self;
         // Without addresses of the configuration, and without its endpoints: nothing is bound.
         builder.urls = Some(String::new());
-        let application = builder.assemble(App::new(service), move |options| {
-            options.endpoints = vec![server_kestrel::Endpoint::listener(listener)];
+        let endpoint = server_kestrel::Endpoint::listener(listener);
+        let finish = move |options: &mut KestrelOptions| {
+            options.endpoints = vec![endpoint.clone()];
             options.inherit_listeners = false;
-        })?;
+        };
+        let application = builder.assemble(App::new(service), Box::new(finish))?;
         Ok(TestServer::new(application.start().await?, connector))
     }
 }
 
-/// The options of the code, then the section of the configuration, then the certificate they may need.
-fn kestrel_options(
-    changes: Vec<KestrelChange>,
-    startup: &mut Startup,
-    host: &HostOptions,
-    finish: impl FnOnce(&mut KestrelOptions),
-) -> Result<KestrelOptions, Error> {
-    let mut options = KestrelOptions::default();
-    changes.into_iter().for_each(|change| change(&mut options));
-    kestrel_section::apply(&startup.configuration, &startup.environment, &mut options)?;
-    finish(&mut options);
-    if startup.environment.is_development() && needs_certificate(&options, host) {
-        let certificate = dev_certificate::find_or_create(&mut startup.messages)?.certificate;
-        options.https_defaults.get_or_insert_default().certificate = certificate;
-    }
-    Ok(options)
+/// Has the files of the configuration read again when they change.
+fn watching(monitor: ConfigurationMonitor) -> impl HostedService {
+    crate::background("configuration", async move |stopping: CancellationToken| {
+        stopping.run_until_cancelled(monitor.watch_files()).await;
+        Ok(())
+    })
 }
 
 impl fmt::Debug for WebApplicationBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebApplicationBuilder").field("startup", &self.startup).finish_non_exhaustive()
     }
-}
-
-/// Whether something listens with TLS and nobody has said with which certificate.
-fn needs_certificate(options: &KestrelOptions, host: &HostOptions) -> bool {
-    let has_default = options.https_defaults.as_ref().is_some_and(|defaults| !defaults.needs_certificate());
-    let mut endpoints = options.endpoints.iter().filter_map(|endpoint| endpoint.https.as_ref());
-    let is_needed = host.urls.iter().any(Address::is_https) || endpoints.any(HttpsOptions::needs_certificate);
-    is_needed && !has_default
 }

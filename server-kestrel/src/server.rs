@@ -187,10 +187,15 @@ impl Supervisor {
         drop(guard);
     }
 
+    fn plan(&self, options: &KestrelOptions) -> Result<Vec<Endpoint>, StartError> {
+        options.limits.check()?;
+        plan::endpoints(options, self.urls.clone(), self.prefer_urls, &self.activated)
+    }
+
     /// Goes over to new options; what fails leaves the rest as it is.
     async fn reload(&mut self, options: &KestrelOptions) {
         let mut none = Inherited::default();
-        let endpoints = match plan::endpoints(options, self.urls.clone(), self.prefer_urls, &self.activated) {
+        let endpoints = match self.plan(options) {
             Ok(endpoints) => endpoints,
             Err(error) => {
                 tracing::error!(

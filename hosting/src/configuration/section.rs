@@ -53,6 +53,12 @@ impl ConfigurationSection {
         self.node().find(path)?.text()
     }
 
+    /// Whether both sections have the same keys and values, wherever those were written.
+    #[must_use]
+    pub fn has_same_values(&self, other: &Self) -> bool {
+        self.node().has_same_values(other.node())
+    }
+
     /// The section at `path` below this one, which need not exist.
     #[doc(alias = "GetSection")]
     #[must_use]

@@ -29,7 +29,7 @@ pub(super) struct Value {
     pub(super) source: Arc<str>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) enum Content {
     Text(String),
     /// Written as `null`: hides the text of lower layers.
@@ -141,6 +141,18 @@ impl Node {
             Some(value) => Some(&value.source),
             None => self.children.values().find_map(Self::source),
         }
+    }
+
+    /// Whether both say the same, wherever they say it.
+    pub(super) fn has_same_values(&self, other: &Self) -> bool {
+        fn content(node: &Node) -> Option<&Content> {
+            node.value.as_ref().map(|value| &value.content)
+        }
+        content(self) == content(other)
+            && self.children.len() == other.children.len()
+            && self.children.iter().zip(&other.children).all(|((key, child), (other_key, other_child))| {
+                key == other_key && child.has_same_values(other_child)
+            })
     }
 
     /// The number of texts in the tree.

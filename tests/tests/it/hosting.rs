@@ -10,6 +10,7 @@ mod grpc;
 mod https_layers;
 mod pipeline;
 mod precedence;
+mod reload_on_change;
 mod serve;
 mod settings;
 mod stop;
