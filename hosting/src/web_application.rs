@@ -31,6 +31,13 @@ use crate::{
 /// variables, `DOTNET_` variables, all variables, the command line. A launch profile of
 /// `Properties/launchSettings.json` stands in the place of the variables it sets.
 ///
+/// The files are read again when they change (they are looked at every two seconds). Endpoints that are new are listened
+/// on, those that are gone are closed, those that are served in another way keep their sockets and let their connections
+/// go within five seconds; limits, certificates and log levels follow as well. What cannot be read or used leaves the last
+/// state in force and is one event of level error. The application's own options follow by
+/// [`configuration_monitor`](WebApplicationBuilder::configuration_monitor). `urls` and the other keys of the host are those
+/// of the start.
+///
 /// | key | meaning | default |
 /// |---|---|---|
 /// | `urls` | addresses to listen on, separated by `;` | `http://localhost:5000` |
@@ -40,6 +47,7 @@ use crate::{
 /// | `contentRoot`, `applicationName` | as `environment` | the crate's or current folder, the program's name |
 /// | `preferHostingUrls` | whether `urls` win over endpoints of code or configuration | false |
 /// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
+/// | `hostBuilder:reloadConfigOnChange` | whether the files are read again when they change | true |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
 /// | `Kestrel:AddServerHeader`, `Kestrel:AllowAlternateSchemes` | see [`KestrelOptions`] | true, false |
