@@ -125,6 +125,7 @@ impl ConfigurationMonitor {
     }
 
     /// Tells a function each state of the configuration from the next one on, until it returns false.
+    #[cfg(feature = "kestrel")]
     pub(crate) fn follow(&self, follower: impl FnMut(&Configuration) -> bool + Send + 'static) {
         self.followers().push(Box::new(follower));
     }
