@@ -2,6 +2,7 @@
 
 mod https;
 mod limits;
+mod proxy_protocol;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
 
 use self::https::{CertificateSection, ModeSection, Reader, SniSection, SslProtocol};
 use self::limits::LimitsSection;
+use self::proxy_protocol::ProxyProtocolSection;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
 
@@ -45,6 +47,7 @@ struct EndpointSection {
     ssl_protocols: Option<Vec<SslProtocol>>,
     client_certificate_mode: Option<ModeSection>,
     certificate: Option<CertificateSection>,
+    proxy_protocol: Option<ProxyProtocolSection>,
     #[serde(default)]
     sni: BTreeMap<String, SniSection>,
 }
@@ -139,6 +142,7 @@ fn listen(
         .map_err(|error| reader.configuration.invalid(&format!("{path}:Url"), error))?
         .protocols(protocols)
         .name(name.to_owned());
+    listen.proxy_protocol = section.proxy_protocol.as_ref().map(ProxyProtocolSection::options);
     if listen.https.is_none() {
         return only_http(reader, section, &path).map(|()| listen);
     }
@@ -182,7 +186,7 @@ mod tests {
     use server_abstractions::MinDataRate;
     use server_kestrel::{
         CertificateFile, ClientCertificateMode, ClientCertificateRoots, ClientCertificates, Http2Limits,
-        Limits, ServerCertificate, SniOptions, TlsVersions,
+        Limits, ProxyProtocolOptions, ServerCertificate, SniOptions, TlsVersions,
     };
 
     use super::*;
@@ -331,6 +335,40 @@ mod tests {
         };
         let expected = [("a.b".to_owned(), exact), ("*.b".to_owned(), wildcard)];
         assert_eq!(https.sni, expected.into());
+    }
+
+    #[test]
+    fn the_proxy_protocol_is_read() {
+        let endpoint = |section: &str| {
+            let text = format!(
+                r#"{{ "Kestrel": {{ "Endpoints": {{ "A": {{ "Url": "http://*:80", "ProxyProtocol": {section} }} }} }} }}"#
+            );
+            options(&text).map(|options| options.endpoints[0].proxy_protocol.clone())
+        };
+        assert_eq!(endpoint("{}").unwrap(), Some(ProxyProtocolOptions::default()));
+        assert_eq!(endpoint("null").unwrap(), None);
+        let all = r#"{ "TrustedProxies": ["10.0.0.0/8", "::1"], "TrustUnixSockets": true, "HeaderTimeout": "00:00:02" }"#;
+        let expected = ProxyProtocolOptions {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            trust_unix_sockets: true,
+            header_timeout: Duration::from_secs(2),
+        };
+        assert_eq!(endpoint(all).unwrap(), Some(expected));
+        for (section, key) in [
+            (r#"{ "TrustedProxies": ["proxy.local"] }"#, "TrustedProxies:0"),
+            (r#"{ "TrustedProxies": ["10.0.0.0/33"] }"#, "TrustedProxies:0"),
+            (r#"{ "Trusted": [] }"#, "Trusted"),
+            ("true", "ProxyProtocol"),
+        ] {
+            let error = endpoint(section).unwrap_err();
+            assert!(
+                error.contains(&format!(
+                    "A:{}",
+                    if key == "ProxyProtocol" { key.to_owned() } else { format!("ProxyProtocol:{key}") }
+                )),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -56,6 +56,7 @@ use crate::{
 /// | `Kestrel:EndpointDefaults:{Protocols, SslProtocols, ClientCertificateMode}` | for endpoints that do not say otherwise, and for urls | `Http1AndHttp2`, `["Tls12", "Tls13"]`, `NoCertificate` |
 /// | `Kestrel:EndpointDefaults:{ClientCertificateRoots, ClientCertificateRevocationLists}` | PEM file of those whom clients' certificates are believed by, list of files of those they have revoked | the system's, none |
 /// | `Kestrel:Endpoints:{name}:{Url, Protocols, SslProtocols, ClientCertificateMode, Certificate}` | an endpoint with options of its own; the protocols are `Http1`, `Http2` or `Http1AndHttp2` | none |
+/// | `Kestrel:Endpoints:{name}:ProxyProtocol:{TrustedProxies, TrustUnixSockets, HeaderTimeout}` | connections begin with a header of the PROXY protocol, from one of these addresses and networks; `{}` for the defaults | none; loopback, false, 5 seconds |
 /// | `Kestrel:Endpoints:{name}:Sni:{host}:{Protocols, SslProtocols, ClientCertificateMode, Certificate}` | what is different for a server name: a name, `*.` and the end of names, or `*` | none |
 /// | `Kestrel:Limits:{MaxRequestBodySize, ...}`, `Kestrel:Limits:Http2:{...}` | the fields of [`Limits`](crate::Limits) as keys: whole numbers of bytes, times as `00:02:10` or seconds; `null` lifts those that may be none | those of the type |
 #[doc(alias = "WebHost")]

@@ -2,6 +2,7 @@ mod body;
 mod collection;
 mod connection;
 mod lifetime;
+mod proxy;
 mod request;
 mod server;
 mod upgrade;
@@ -20,6 +21,7 @@ pub use lifetime::{
     ConnectionLifetimeFeature, Http2StreamIdFeature, HttpRequestIdentifierFeature,
     HttpRequestLifetimeFeature, HttpResetFeature,
 };
+pub use proxy::{ProxiedTls, ProxyProtocolFeature};
 pub use request::{HttpPathBaseFeature, HttpRequestFeature, HttpResponseFeature, PathBase};
 pub use server::{AddressesFixed, ServerAddresses, ServerAddressesFeature};
 pub use upgrade::{HttpExtendedConnectFeature, HttpUpgradeFeature, Upgrade, UpgradeError};

@@ -65,8 +65,8 @@ pub use features::{
     HttpMinResponseDataRateFeature, HttpPathBaseFeature, HttpRequestBodyDetectionFeature, HttpRequestFeature,
     HttpRequestIdentifierFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
     HttpResponseFeature, HttpResponseTrailersFeature, HttpSchemeFeature, HttpUpgradeFeature, MinDataRate,
-    PathBase, RequestFeatures, ServerAddresses, ServerAddressesFeature, TlsConnectionFeature,
-    TlsHandshakeFeature, TlsProtocol, TooLate, Upgrade, UpgradeError,
+    PathBase, ProxiedTls, ProxyProtocolFeature, RequestFeatures, ServerAddresses, ServerAddressesFeature,
+    TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol, TooLate, Upgrade, UpgradeError,
 };
 pub use http;
 pub use lifetime::{Lifetime, LifetimeGuard};

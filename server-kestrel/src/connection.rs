@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use atomic_waker::AtomicWaker;
 use http::Extensions;
@@ -304,6 +304,18 @@ impl Signals {
     pub(crate) fn register(&self, waker: &std::task::Waker) {
         self.driver.register(waker);
     }
+}
+
+/// How long what comes before HTTP may go on when the server stops: long enough for a handshake that is under way.
+const STOPPING_GRACE: Duration = Duration::from_secs(1);
+
+/// Resolves when the server no longer waits for a connection on which HTTP has not begun.
+pub(crate) async fn given_up(features: &FeatureCollection) {
+    let Some(lifetime) = features.get::<dyn ConnectionLifetimeFeature>() else {
+        return std::future::pending().await;
+    };
+    lifetime.stopping().cancelled_owned().await;
+    tokio::time::sleep(STOPPING_GRACE).await;
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::listener::ErasedListener;
-use crate::{HttpProtocols, HttpsOptions};
+use crate::{HttpProtocols, HttpsOptions, ProxyProtocolOptions};
 
 /// Something to listen on: where, in which protocols, with or without TLS, through which connection layers.
 ///
@@ -36,6 +36,8 @@ pub struct Endpoint {
     ///
     /// [`KestrelOptions::https_defaults`]: crate::KestrelOptions::https_defaults
     pub https: Option<HttpsOptions>,
+    /// The PROXY protocol, before TLS. Default is none: connections begin as the client's do.
+    pub proxy_protocol: Option<ProxyProtocolOptions>,
     /// The permissions of the file of a Unix socket, such as `0o660`; default is what the umask leaves.
     pub unix_mode: Option<u32>,
     pub(crate) source: EndpointSource,
@@ -93,7 +95,15 @@ impl ConnectionLayer {
 impl Endpoint {
     fn from_source(source: EndpointSource) -> Self {
         let protocols = HttpProtocols::default();
-        Self { name: None, protocols, https: None, unix_mode: None, source, layers: Vec::new() }
+        Self {
+            name: None,
+            protocols,
+            https: None,
+            proxy_protocol: None,
+            unix_mode: None,
+            source,
+            layers: Vec::new(),
+        }
     }
 
     /// An endpoint on an address.
@@ -175,6 +185,14 @@ impl Endpoint {
         self
     }
 
+    /// Has every connection begin with a header of the PROXY protocol, from a proxy that is trusted. It comes before TLS, and
+    /// limits of addresses count the client's.
+    #[must_use]
+    pub fn proxy_protocol(mut self, options: ProxyProtocolOptions) -> Self {
+        self.proxy_protocol = Some(options);
+        self
+    }
+
     /// Sets [`unix_mode`](Self::unix_mode).
     #[must_use]
     pub fn unix_mode(mut self, mode: u32) -> Self {
@@ -229,6 +247,7 @@ impl PartialEq for Endpoint {
             && self.name == other.name
             && self.protocols == other.protocols
             && self.https == other.https
+            && self.proxy_protocol == other.proxy_protocol
             && self.layers.len() == other.layers.len()
             && self.layers.iter().zip(&other.layers).all(|(one, two)| Arc::ptr_eq(&one.0, &two.0))
     }
@@ -250,6 +269,7 @@ impl fmt::Debug for Endpoint {
             .field("address", &format_args!("{self}"))
             .field("protocols", &self.protocols)
             .field("https", &self.https)
+            .field("proxy_protocol", &self.proxy_protocol)
             .field("layers", &self.layers.len())
             .finish_non_exhaustive()
     }

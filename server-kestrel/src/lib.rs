@@ -42,8 +42,8 @@
 //! `aws-lc-rs` (default) and `ring` choose the crypto provider of TLS; with both, aws-lc-rs is used. ring has no
 //! post-quantum key exchange. Neither is installed for the whole process.
 //!
-//! The way of a request: [`Endpoint`] -> [`Listener`](server_abstractions::Listener) -> connection layers (TLS and
-//! those of [`Endpoint::layer`]) -> HTTP/1.1 or HTTP/2 -> [`App`](server_abstractions::App).
+//! The way of a request: [`Endpoint`] -> [`Listener`](server_abstractions::Listener) -> connection layers (PROXY
+//! protocol, TLS and those of [`Endpoint::layer`]) -> HTTP/1.1 or HTTP/2 -> [`App`](server_abstractions::App).
 
 mod accept;
 mod activity;
@@ -65,6 +65,7 @@ mod meter;
 mod options;
 mod plan;
 mod protocol;
+mod proxy_protocol;
 mod refusal;
 mod request;
 mod request_body;
@@ -75,10 +76,15 @@ mod threads;
 mod tls;
 
 pub use endpoint::Endpoint;
+pub use ipnet;
 pub use limits::{Http2Limits, LimitError, Limits};
 pub use listener::{MemoryConnector, MemoryListener, memory};
 pub use logging::ConnectionLoggingLayer;
 pub use options::{HttpProtocols, KestrelOptions, Threads};
+pub use proxy_protocol::{
+    ProxiedAddresses, ProxyHeader, ProxyHeaderError, ProxyProtocol, ProxyProtocolLayer, ProxyProtocolOptions,
+    ProxyVersion, Tlv,
+};
 pub use rustls;
 pub use server::Kestrel;
 pub use tls::{

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustls::crypto::CryptoProvider;
 use rustls::server::Acceptor;
 use server_abstractions::{
-    BoxConnectionService, BoxError, BoxFuture, Connection, ConnectionLifetimeFeature, FeatureCollection,
-    HttpConnectionFeature, HttpSchemeFeature, Io, StartError, TlsConnectionFeature, TlsHandshakeFeature,
+    BoxConnectionService, BoxError, BoxFuture, Connection, FeatureCollection, HttpConnectionFeature,
+    HttpSchemeFeature, Io, StartError, TlsConnectionFeature, TlsHandshakeFeature,
 };
 use tokio::sync::Semaphore;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, server::TlsStream};
@@ -16,7 +16,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::HttpProtocols;
-use crate::connection::Accepted;
+use crate::connection::{Accepted, given_up};
 
 mod certificate;
 mod client_certificates;
@@ -205,16 +205,4 @@ fn hello(start: &StartHandshake<Box<dyn Io>>, features: &FeatureCollection) -> C
         application_protocols: hello.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect(),
         remote_address: peer.and_then(|peer| peer.remote_address()),
     }
-}
-
-/// How long a handshake may go on when the server stops: long enough for one that is under way.
-const STOPPING_GRACE: Duration = Duration::from_secs(1);
-
-/// Resolves when the server no longer waits for a handshake.
-async fn given_up(features: &FeatureCollection) {
-    let Some(lifetime) = features.get::<dyn ConnectionLifetimeFeature>() else {
-        return std::future::pending().await;
-    };
-    lifetime.stopping().cancelled_owned().await;
-    tokio::time::sleep(STOPPING_GRACE).await;
 }

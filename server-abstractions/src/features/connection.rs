@@ -49,7 +49,7 @@ pub trait ConnectionEndFeature: Send + Sync {
     /// What the connection ended for in place of a good end, as the attribute `error.type` names it, such as
     /// `keep_alive_timeout`, `request_headers_timeout`, `min_request_body_data_rate`, `min_response_data_rate`,
     /// `invalid_request_line`, `invalid_request_headers`, `invalid_request_body`, `max_request_body_size_exceeded`,
-    /// `tls_handshake_failed`, `connection_reset`, `aborted_by_app` or `app_shutdown_timeout`. The first reason is the one. None: so far nothing, or the
+    /// `tls_handshake_failed`, `proxy_protocol_error`, `connection_reset`, `aborted_by_app` or `app_shutdown_timeout`. The first reason is the one. None: so far nothing, or the
     /// connection ended as connections should.
     fn error_type(&self) -> Option<&'static str>;
 }

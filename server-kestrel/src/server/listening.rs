@@ -15,7 +15,7 @@ use crate::connection::EndpointInfo;
 use crate::inherited::Inherited;
 use crate::protocol::{HttpServerOptions, http_server};
 use crate::threads::Workers;
-use crate::{Endpoint, KestrelOptions, Limits, TlsLayer};
+use crate::{Endpoint, KestrelOptions, Limits, ProxyProtocolLayer, TlsLayer};
 
 /// An endpoint that is bound but does not accept yet.
 pub(super) struct Prepared {
@@ -85,7 +85,7 @@ fn serving(
     (Serving { service, info, lifetime, capacity, max_connections }, connections)
 }
 
-/// The limit of addresses -> TLS -> the endpoint's own layers -> HTTP.
+/// PROXY protocol -> the limit of addresses -> TLS -> the endpoint's own layers -> HTTP.
 fn pipeline(
     endpoint: &Endpoint,
     options: &KestrelOptions,
@@ -103,9 +103,13 @@ fn pipeline(
         None => inner,
         Some(https) => BoxConnectionService::new(TlsLayer::new(https, endpoint.protocols)?.layer(inner)),
     };
-    Ok(match options.limits.max_connections_per_address {
+    let inner = match options.limits.max_connections_per_address {
         None => inner,
         Some(limit) => limit_addresses(Arc::clone(&context.capacity), limit, inner),
+    };
+    Ok(match &endpoint.proxy_protocol {
+        None => inner,
+        Some(proxies) => BoxConnectionService::new(ProxyProtocolLayer::new(proxies.clone()).layer(inner)),
     })
 }
 

@@ -25,6 +25,7 @@ mod malformed;
 mod pipelines;
 mod program;
 mod protocols;
+mod proxy_protocol;
 mod reasons;
 mod reload;
 mod repository;
