@@ -56,7 +56,7 @@ fn with_certificate(mut endpoint: Endpoint, options: &KestrelOptions) -> Result<
     }
     if https.needs_certificate() {
         return Err(StartError::configuration(format!(
-            "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the Development environment, which makes its own"
+            "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the environment Development (ASPNETCORE_ENVIRONMENT=Development), which has its own: cargo host dev-certs https --trust"
         )));
     }
     Ok(endpoint)
