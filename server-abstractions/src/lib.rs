@@ -46,6 +46,7 @@
 mod address;
 mod app;
 mod body;
+mod client_certificate;
 mod connection;
 mod context;
 mod features;
@@ -56,6 +57,9 @@ mod server;
 pub use address::{Address, AddressError, AddressTarget};
 pub use app::{App, IntoService};
 pub use body::Body;
+#[cfg(feature = "x509")]
+pub use client_certificate::CertificateParseError;
+pub use client_certificate::{CertificateFacts, ClientCertificate, SubjectAlternativeName};
 pub use connection::{BoxConnectionService, Connection, FromFnLayer, Io, Listener, Next, from_fn};
 pub use context::HttpContext;
 pub use features::{

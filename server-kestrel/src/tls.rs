@@ -167,7 +167,7 @@ async fn accept(terms: Arc<Terms>, connection: Connection) -> io::Result<Option<
     let stream = stream
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))?
         .map_err(|error| io::Error::new(error.kind(), format!("the TLS handshake failed: {error}")))?;
-    let handshake = Arc::new(Handshake::of(stream.get_ref().1));
+    let handshake = Arc::new(Handshake::of(stream.get_ref().1)?);
     features.set::<dyn TlsConnectionFeature>(handshake.clone());
     features.set::<dyn HttpSchemeFeature>(handshake.clone());
     features.set::<dyn TlsHandshakeFeature>(handshake);

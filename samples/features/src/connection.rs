@@ -7,7 +7,6 @@ use hosting::server_abstractions::{
 };
 use hosting::{Body, Request, RequestFeatures, Response};
 use serde_json::{Value, json};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::answer::with_type;
 
@@ -40,16 +39,18 @@ pub(crate) fn facts(request: &Request<Body>) -> Value {
 fn tls(features: &FeatureCollection) -> Option<Value> {
     let handshake = features.get::<dyn TlsHandshakeFeature>()?;
     let connection = features.get::<dyn TlsConnectionFeature>();
-    let subject = connection.as_ref().and_then(|connection| {
-        let (_, certificate) = X509Certificate::from_der(connection.client_certificate()?).ok()?;
-        Some(certificate.subject().to_string())
-    });
+    let client = connection.as_ref().and_then(|connection| connection.client_certificate());
     Some(json!({
         "version": handshake.protocol().as_str(),
         "cipher": handshake.cipher_suite(),
         "sni": handshake.server_name(),
         "alpn": handshake.application_protocol().map(String::from_utf8_lossy),
-        "client_certificate_subject": subject,
+        "client_certificate": client.map(|client| json!({
+            "subject": client.subject(),
+            "issuer": client.issuer(),
+            "serial_number": client.serial_number(),
+            "thumbprint": client.thumbprint(),
+        })),
     }))
 }
 

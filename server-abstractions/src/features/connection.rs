@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 use http::Extensions;
 use http::uri::Scheme;
 
-use crate::Address;
+use crate::{Address, ClientCertificate};
 
 /// The connection a request came on.
 ///
@@ -67,8 +67,9 @@ pub trait EndpointFeature: Send + Sync {
 /// The client certificate of a TLS connection; present on every TLS connection, with or without a certificate.
 #[doc(alias = "ITlsConnectionFeature")]
 pub trait TlsConnectionFeature: Send + Sync {
-    /// The client's certificate in DER, if it presented one and the server accepted it.
-    fn client_certificate(&self) -> Option<&[u8]>;
+    /// The client's certificate, if it presented one and the server accepted it. A session that is resumed has that of its
+    /// first connection.
+    fn client_certificate(&self) -> Option<&ClientCertificate>;
 
     /// The certificates that the client sent after its own, in its order, in DER.
     fn client_certificate_chain(&self) -> &[Vec<u8>];

@@ -5,6 +5,7 @@
 mod batches;
 mod bodies;
 mod cargo_host;
+mod client_certificates;
 mod dependencies;
 mod disconnects;
 mod edges;
