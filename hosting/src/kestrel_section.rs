@@ -65,7 +65,7 @@ struct EndpointDefaultsSection {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 struct EndpointSection {
     /// One address, such as `https://*:443`, `http://localhost:5000` or `http://unix:/run/app.sock`. It must be there.
-    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://[^/]")))]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://[^/]"), extend("patternErrorMessage" = "expected an address such as https://*:443")))]
     url: String,
     /// The versions of HTTP. Default is that of `EndpointDefaults`.
     protocols: Option<ProtocolsSection>,

@@ -34,3 +34,49 @@ fn text<T: JsonSchema>() -> String {
     tidy::tidy(&mut schema);
     format!("{:#}\n", schema.as_value())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{Configuration, HostEnvironment, KestrelOptions, kestrel_section};
+
+    /// The defaults of all keys of a section that have one.
+    fn defaults(root: &Value, section: &str) -> Value {
+        let properties = root["definitions"][section]["properties"].as_object().unwrap();
+        let defaults =
+            properties.iter().filter_map(|(key, value)| Some((key.clone(), value.get("default")?.clone())));
+        Value::Object(defaults.collect())
+    }
+
+    #[test]
+    fn the_defaults_that_it_tells_are_those_of_the_code() {
+        let root: Value = serde_json::from_str(&app_settings()).unwrap();
+        let mut limits = defaults(&root, "LimitsSection");
+        assert_eq!(limits.as_object().unwrap().len(), 15);
+        limits["Http2"] = defaults(&root, "Http2Section");
+        let mut kestrel = defaults(&root, "KestrelSection");
+        kestrel["Limits"] = limits;
+        kestrel["EndpointDefaults"] = defaults(&root, "EndpointDefaultsSection");
+        let text = json!({ "Kestrel": kestrel }).to_string();
+        let configuration = Configuration::builder().json_text("appsettings.json", &text).build().unwrap();
+        let mut options = KestrelOptions::default();
+        kestrel_section::apply(&configuration, &HostEnvironment::default(), &mut options).unwrap();
+        assert_eq!(format!("{options:?}"), format!("{:?}", KestrelOptions::default()));
+    }
+
+    #[test]
+    fn every_key_is_described_with_its_default() {
+        let root: Value = serde_json::from_str(&app_settings()).unwrap();
+        for (name, definition) in root["definitions"].as_object().unwrap() {
+            for (key, value) in definition["properties"].as_object().into_iter().flatten() {
+                let text = value["description"].as_str().unwrap_or_default();
+                assert!(
+                    text.contains("Default is ") || text.contains("It must be there."),
+                    "{name}: {key}: {text:?}"
+                );
+            }
+        }
+    }
+}

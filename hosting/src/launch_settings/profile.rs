@@ -37,7 +37,7 @@ pub struct LaunchProfile {
     #[cfg_attr(feature = "schema", schemars(extend("examples" = ["https://localhost:5001;http://localhost:5000"])))]
     pub application_url: Option<String>,
     /// Environment variables in the order of the file; `%NAME%` stands for the value of another one.
-    #[cfg_attr(feature = "schema", schemars(with = "Option<BTreeMap<String, String>>"))]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>", extend("default" = {})))]
     pub environment_variables: Vec<(String, String)>,
     /// Whether to say that the program is being built. Default is `false`.
     #[cfg_attr(

@@ -7,17 +7,15 @@ use schemars::JsonSchema;
 use crate::kestrel_section::KestrelSection;
 
 /// Settings of an application: those of its host and its server, and its own.
-#[derive(JsonSchema)]
+#[derive(Default, JsonSchema)]
 #[schemars(rename_all = "camelCase", title = "appsettings.json", default)]
 #[schemars(extend("allowComments" = true, "allowTrailingCommas" = true))]
-#[expect(dead_code, reason = "the schema is made from the fields, and nothing else")]
-#[derive(Default)]
 pub(super) struct AppSettings {
     /// Where the schema of this file is, for editors.
     #[schemars(rename = "$schema")]
     schema: Option<String>,
     /// The addresses to listen on, separated by `;`. Default is `http://localhost:5000`.
-    #[schemars(regex(pattern = URLS), extend("default" = "http://localhost:5000"))]
+    #[schemars(regex(pattern = URLS), extend("default" = "http://localhost:5000", "patternErrorMessage" = "expected addresses such as http://localhost:5000, separated by ;"))]
     urls: Option<String>,
     /// Ports to listen on at every address of the machine, separated by `;`; only without `urls`. Default is none.
     #[schemars(rename = "http_ports", with = "Ports")]
@@ -53,7 +51,6 @@ const URLS: &str =
 /// What is logged.
 #[derive(Default, JsonSchema)]
 #[schemars(rename_all = "PascalCase", default)]
-#[expect(dead_code, reason = "the schema is made from the fields, and nothing else")]
 struct Logging {
     /// The least level that is shown, by target such as `server_kestrel`; `Default` is for all others. Default is
     /// `Information`.

@@ -29,6 +29,7 @@ mod reasons;
 mod reload;
 mod repository;
 mod responses;
+mod settings_schema;
 mod slow_peers;
 mod stop;
 mod support;
