@@ -27,7 +27,8 @@ use crate::{
 ///
 /// The configuration, lowest layer first: `appsettings.json`, `appsettings.{Environment}.json`, `ASPNETCORE_`
 /// variables, `DOTNET_` variables, all variables, the command line. A launch profile of
-/// `Properties/launchSettings.json` stands in the place of the variables it sets.
+/// `Properties/launchSettings.json` stands in the place of the variables it sets. `CONFIGURATION.md` of the repository has
+/// every key with its tests.
 ///
 /// | key | meaning | default |
 /// |---|---|---|
