@@ -25,7 +25,7 @@ pub struct LaunchProfile {
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub name: String,
     /// What is started: `Project`, `Executable`, or a type that only an editor knows. Empty if missing.
-    #[cfg_attr(feature = "schema", schemars(extend("examples" = ["Project", "Executable"])))]
+    #[cfg_attr(feature = "schema", schemars(description = "What is started: `Project`, `Executable`, or a type that only an editor knows. It must be there.", extend("examples" = ["Project", "Executable"])))]
     pub command_name: String,
     /// The program's arguments in one text, see [`command_line`](Self::command_line).
     #[cfg_attr(

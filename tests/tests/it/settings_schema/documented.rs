@@ -98,7 +98,11 @@ fn is_test(path: &str) -> bool {
     let file = |folder: &str, module: &str| -> PathBuf {
         workspace().join(folder).join(module.replace("::", "/")).with_extension("rs")
     };
-    let files = [file("tests/tests/it", module), file("hosting/src", module.trim_end_matches("::tests"))];
+    let files = [
+        file("tests/tests/it", module),
+        file("hosting/src", module),
+        file("hosting/src", module.trim_end_matches("::tests")),
+    ];
     let has_it = |text: String| {
         let lines: Vec<_> = text.lines().map(str::trim).collect();
         let begins = [format!("fn {name}()"), format!("async fn {name}()")];
