@@ -3,6 +3,7 @@
 mod dev_certs;
 mod new;
 mod run;
+mod schema;
 
 use std::ffi::{OsStr, OsString};
 
@@ -12,6 +13,7 @@ pub(crate) use self::{
     dev_certs::{Action, DevCertsOptions, Export, Format, Import, Verbosity},
     new::{Hosting, NewOptions, Template},
     run::RunOptions,
+    schema::SchemaOptions,
 };
 
 /// What to do.
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     DevCerts(DevCertsOptions),
     /// Make a crate.
     New(NewOptions),
+    /// Write the schemas of the settings files.
+    Schema(SchemaOptions),
 }
 
 /// What is wrong with the command line.
@@ -48,6 +52,7 @@ Commands:
   run        Build a crate and run its program with a profile of Properties/launchSettings.json
   new        Make a crate that runs at once
   dev-certs  Make, export, trust or remove the certificate for https in development
+  schema     Write the JSON Schemas of appsettings.json and launchSettings.json for an editor
 
 See 'cargo host <COMMAND> --help' for the options of each.
 ";
@@ -75,6 +80,10 @@ impl Command {
                 let options = dev_certs::parse(parser)?;
                 options.map_or(Self::Help(dev_certs::HELP), Self::DevCerts)
             }
+            "schema" => {
+                let options = schema::parse(parser).map_err(wrong("cargo host schema", WRONG_USE))?;
+                options.map_or(Self::Help(schema::HELP), Self::Schema)
+            }
             _ => Self::Help(HELP),
         })
     }
@@ -84,7 +93,7 @@ impl Command {
 fn parse_command(parser: &mut Parser) -> Result<String, lexopt::Error> {
     match parser.next()? {
         Some(Arg::Value(command)) => match command.to_str() {
-            Some(name @ ("run" | "new" | "dev-certs")) => Ok(name.to_owned()),
+            Some(name @ ("run" | "new" | "dev-certs" | "schema")) => Ok(name.to_owned()),
             _ => Err(format!("there is no command {command:?}").into()),
         },
         Some(Arg::Short('h') | Arg::Long("help")) => Ok(String::new()),

@@ -10,6 +10,7 @@ mod child;
 mod dev_certs;
 mod launch;
 mod new;
+mod schema;
 mod signals;
 mod workspace;
 
@@ -34,6 +35,7 @@ fn main() {
         Ok(Command::Help(text)) => print_help(text),
         Ok(Command::Run(options)) => run(options).unwrap_or_else(|error| failed(&*error)),
         Ok(Command::New(options)) => new::run(&options).map_or_else(|error| failed(&*error), |()| 0),
+        Ok(Command::Schema(options)) => schema::run(&options).map_or_else(|error| failed(&*error), |()| 0),
         Ok(Command::DevCerts(options)) => dev_certs::run(options),
         Err(WrongUse { message, command, exit_code }) => {
             eprintln!("cargo host: {message}; see '{command} --help'");

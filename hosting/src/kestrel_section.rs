@@ -16,43 +16,79 @@ use self::proxy_protocol::ProxyProtocolSection;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
 
-/// What of the section is understood; any other key is refused with its place.
+/// The server. A key that is not understood is refused with its place.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct KestrelSection {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
+pub(crate) struct KestrelSection {
+    /// Whether responses name the server in `Server`. Default is true.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     add_server_header: Option<bool>,
+    /// Whether a request may have another scheme than its connection, as behind a proxy that ends TLS. Default is
+    /// false.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     allow_alternate_schemes: Option<bool>,
+    /// Certificates by name, for the `Name` of others; the one called `Default` is for every https address that has
+    /// no other. Default is none; in the environment Development one is made for `Default`.
     certificates: BTreeMap<String, CertificateSection>,
+    /// What connections and requests may take. Default is what each key says.
     limits: LimitsSection,
+    /// For endpoints that do not say otherwise, and for `urls`. Default is what each key says.
     endpoint_defaults: EndpointDefaultsSection,
+    /// Where the server listens, by names of your own, instead of at `urls`. Default is none.
     endpoints: BTreeMap<String, EndpointSection>,
 }
 
-/// For endpoints of the section that do not say otherwise, and for urls.
+/// For endpoints that do not say otherwise, and for `urls`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 struct EndpointDefaultsSection {
+    /// The versions of HTTP. Default is `Http1AndHttp2`.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "Http1AndHttp2")))]
     protocols: Option<ProtocolsSection>,
+    /// The versions of TLS, one at least. Default is both.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("default" = ["Tls12", "Tls13"])))]
     ssl_protocols: Option<Vec<SslProtocol>>,
+    /// Whether clients are asked for a certificate. Default is `NoCertificate`.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "NoCertificate")))]
     client_certificate_mode: Option<ModeSection>,
+    /// A file in PEM with the authorities that clients' certificates are believed by; a relative path starts from the
+    /// content root. Default is those of the system.
     client_certificate_roots: Option<PathBuf>,
+    /// Files with lists of the certificates that those authorities have revoked; relative paths start from the content
+    /// root. Default is none.
     client_certificate_revocation_lists: Vec<PathBuf>,
 }
 
+/// Where the server listens.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 struct EndpointSection {
+    /// One address, such as `https://*:443`, `http://localhost:5000` or `http://unix:/run/app.sock`. It must be there.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[Hh][Tt][Tt][Pp][Ss]?://[^/]"), extend("patternErrorMessage" = "expected an address such as https://*:443")))]
     url: String,
+    /// The versions of HTTP. Default is that of `EndpointDefaults`.
     protocols: Option<ProtocolsSection>,
+    /// The versions of TLS, one at least; for https only. Default is that of `EndpointDefaults`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     ssl_protocols: Option<Vec<SslProtocol>>,
+    /// Whether clients are asked for a certificate; for https only. Default is that of `EndpointDefaults`.
     client_certificate_mode: Option<ModeSection>,
+    /// The certificate of the endpoint; for https only. Default is `Kestrel:Certificates:Default`.
     certificate: Option<CertificateSection>,
+    /// That connections begin with a header of the PROXY protocol, `{}` for its defaults. Default is none: they do not.
     proxy_protocol: Option<ProxyProtocolSection>,
+    /// What is different for server names that clients ask for: a name, `*.` and the end of names, or `*`; for https
+    /// only. Default is none.
     #[serde(default)]
     sni: BTreeMap<String, SniSection>,
 }
 
+/// Versions of HTTP.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 enum ProtocolsSection {
     Http1,
     Http2,

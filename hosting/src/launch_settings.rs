@@ -50,11 +50,13 @@ pub struct LaunchSettings {
 
 /// What IIS and IIS Express are set up with.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "camelCase", default))]
 #[non_exhaustive]
 pub struct IisSettings {
     /// Whether Windows authentication is on. Default is `false`.
     pub windows_authentication: bool,
     /// Whether anonymous authentication is on. Default is `true`.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub anonymous_authentication: bool,
     /// The binding of IIS Express.
     pub iis_express: Option<IisBinding>,
@@ -70,6 +72,7 @@ impl Default for IisSettings {
 
 /// Where IIS or IIS Express listens for the program.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "camelCase", default))]
 #[non_exhaustive]
 pub struct IisBinding {
     /// The address.

@@ -35,6 +35,7 @@
 //! * `aws-lc-rs` (default), `ring`: the crypto provider of TLS.
 //! * `axum`: `axum::extract::ConnectInfo<SocketAddr>` in every request.
 //! * `tonic`: `tonic::transport::server::TcpConnectInfo` in every request, and no [`MinDataRates`] for calls of gRPC.
+//! * `schema`: the JSON Schemas of `appsettings.json` and `launchSettings.json`, for editors.
 
 mod application_builder;
 mod configuration;
@@ -55,6 +56,8 @@ mod lifetime;
 mod logging;
 mod max_request_body_size;
 mod min_data_rates;
+#[cfg(feature = "schema")]
+pub mod schema;
 #[cfg(feature = "kestrel")]
 mod serve;
 mod service;

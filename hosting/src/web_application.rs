@@ -29,7 +29,8 @@ use crate::{
 ///
 /// The configuration, lowest layer first: `appsettings.json`, `appsettings.{Environment}.json`, `ASPNETCORE_`
 /// variables, `DOTNET_` variables, all variables, the command line. A launch profile of
-/// `Properties/launchSettings.json` stands in the place of the variables it sets.
+/// `Properties/launchSettings.json` stands in the place of the variables it sets. `CONFIGURATION.md` of the repository has
+/// every key with its tests.
 ///
 /// The files are read again when they change (they are looked at every two seconds). Endpoints that are new are listened
 /// on, those that are gone are closed, those that are served in another way keep their sockets and let their connections

@@ -1,9 +1,10 @@
 //! The files of a new crate.
 
 use crate::arguments::Template;
+use crate::schema;
 
 /// What every crate has.
-const COMMON: [(&str, &str); 7] = [
+const COMMON: [(&str, &str); 10] = [
     ("Properties/launchSettings.json", include_str!("../../templates/common/launchSettings.json")),
     ("appsettings.json", include_str!("../../templates/common/appsettings.json")),
     ("appsettings.Development.json", include_str!("../../templates/common/appsettings.Development.json")),
@@ -11,6 +12,9 @@ const COMMON: [(&str, &str); 7] = [
     (".vscode/extensions.json", include_str!("../../templates/common/extensions.json")),
     (".vscode/launch.json", include_str!("../../templates/common/launch.json")),
     (".vscode/tasks.json", include_str!("../../templates/common/tasks.json")),
+    (".vscode/settings.json", schema::EDITOR_SETTINGS),
+    (".vscode/app-settings.schema.json", schema::APP_SETTINGS),
+    (".vscode/launch-settings.schema.json", schema::LAUNCH_SETTINGS),
 ];
 
 const EMPTY: &[(&str, &str)] = &[

@@ -16,25 +16,39 @@ use crate::{Configuration, ConfigurationError, HostEnvironment};
 /// A certificate: in files, or by the name that it has below `Kestrel:Certificates`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 pub(super) struct CertificateSection {
+    /// The name of a certificate below `Kestrel:Certificates`, in the place of a `Path`. Default is none.
     name: Option<String>,
+    /// A file with the chain in PEM, or with chain and key in PKCS#12; a relative path starts from the content root.
+    /// Default is none.
     path: Option<PathBuf>,
+    /// A file with the key in PEM; a relative path starts from the content root. Default is the file of `Path`.
     key_path: Option<PathBuf>,
+    /// The password of the key or of the PKCS#12 file, better kept in a variable of the environment. Default is none.
     password: Option<String>,
 }
 
-/// What endpoints, their defaults and their server names can say of TLS.
+/// What is different for a server name.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 pub(super) struct SniSection {
+    /// The certificate. Default is that of the endpoint.
     pub(super) certificate: Option<CertificateSection>,
+    /// The versions of HTTP. Default is that of the endpoint.
     pub(super) protocols: Option<ProtocolsSection>,
+    /// The versions of TLS, one at least. Default is that of the endpoint.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub(super) ssl_protocols: Option<Vec<SslProtocol>>,
+    /// Whether clients are asked for a certificate. Default is that of the endpoint.
     pub(super) client_certificate_mode: Option<ModeSection>,
 }
 
+/// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
 pub(super) enum SslProtocol {
     Tls12,
     Tls13,
@@ -55,18 +69,37 @@ impl TryFrom<String> for SslProtocol {
     }
 }
 
+/// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct ModeSection(ClientCertificateMode);
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from))]
+pub(super) enum ModeSection {
+    #[serde(rename = "NoCertificate")]
+    No,
+    #[serde(rename = "AllowCertificate")]
+    Allow,
+    #[serde(rename = "RequireCertificate")]
+    Require,
+}
+
+impl From<ModeSection> for ClientCertificateMode {
+    fn from(section: ModeSection) -> Self {
+        match section {
+            ModeSection::No => Self::None,
+            ModeSection::Allow => Self::Allow,
+            ModeSection::Require => Self::Require,
+        }
+    }
+}
 
 impl TryFrom<String> for ModeSection {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         match text.to_ascii_lowercase().as_str() {
-            "nocertificate" => Ok(Self(ClientCertificateMode::None)),
-            "allowcertificate" => Ok(Self(ClientCertificateMode::Allow)),
-            "requirecertificate" => Ok(Self(ClientCertificateMode::Require)),
+            "nocertificate" => Ok(Self::No),
+            "allowcertificate" => Ok(Self::Allow),
+            "requirecertificate" => Ok(Self::Require),
             "delaycertificate" => Err("DelayCertificate cannot be: TLS 1.3 has no renegotiation, by which a certificate would be asked for later; use AllowCertificate".to_owned()),
             _ => Err("it must be NoCertificate, AllowCertificate or RequireCertificate".to_owned()),
         }
@@ -153,7 +186,7 @@ impl Reader<'_> {
             options.tls_versions = self.versions(list, path)?;
         }
         if let Some(mode) = section.client_certificate_mode {
-            options.client_certificates.mode = mode.0;
+            options.client_certificates.mode = mode.into();
         }
         Ok(())
     }

@@ -12,19 +12,22 @@ use crate::configuration::duration;
 /// That the connections of an endpoint begin with a header of the PROXY protocol; `{}` for the defaults.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 pub(super) struct ProxyProtocolSection {
     /// Which proxies are believed: addresses and networks such as `10.0.0.0/8`. Default is loopback.
     trusted_proxies: Option<Vec<Network>>,
     /// Whether whoever connects to a Unix socket is believed. Default is false.
     trust_unix_sockets: Option<bool>,
     /// How long the header may take, as `00:00:05` or seconds. Default is 5 seconds.
-    #[serde(with = "duration::optional")]
+    #[serde(deserialize_with = "duration::optional::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<Duration>"))]
     header_timeout: Option<Duration>,
 }
 
 /// An address, or a network in CIDR notation.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from, with = "String"))]
 struct Network(IpNet);
 
 impl TryFrom<String> for Network {

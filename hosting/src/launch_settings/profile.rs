@@ -1,3 +1,6 @@
+#[cfg(feature = "schema")]
+use std::collections::BTreeMap;
+
 use super::text;
 
 /// The `commandName` of a profile that starts the crate's own program.
@@ -10,19 +13,37 @@ pub(super) const EXECUTABLE: &str = "Executable";
 /// The keys from [`hot_reload_enabled`](Self::hot_reload_enabled) on are for editors and other tools; they
 /// are here to be read, and starting a program takes no notice of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(rename_all = "camelCase", default, description = "A way to start the program.")
+)]
+#[cfg_attr(feature = "schema", schemars(extend("required" = ["commandName"])))]
 #[non_exhaustive]
 pub struct LaunchProfile {
     /// The profile's name.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub name: String,
     /// What is started: `Project`, `Executable`, or a type that only an editor knows. Empty if missing.
+    #[cfg_attr(feature = "schema", schemars(description = "What is started: `Project`, `Executable`, or a type that only an editor knows. It must be there.", extend("examples" = ["Project", "Executable"])))]
     pub command_name: String,
     /// The program's arguments in one text, see [`command_line`](Self::command_line).
+    #[cfg_attr(
+        feature = "schema",
+        schemars(description = "The program's arguments in one text, for when it gets no others.")
+    )]
     pub command_line_args: Option<String>,
     /// The addresses to listen on, separated by `;`.
+    #[cfg_attr(feature = "schema", schemars(extend("examples" = ["https://localhost:5001;http://localhost:5000"])))]
     pub application_url: Option<String>,
     /// Environment variables in the order of the file; `%NAME%` stands for the value of another one.
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>", extend("default" = {})))]
     pub environment_variables: Vec<(String, String)>,
     /// Whether to say that the program is being built. Default is `false`.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("type" = ["boolean", "string"], "enum" = [true, false, "true", "false"]))
+    )]
     pub dotnet_run_messages: bool,
     /// Whether to open a browser once the program listens. Default is `false`.
     pub launch_browser: bool,
@@ -33,12 +54,14 @@ pub struct LaunchProfile {
     /// Where an `Executable` profile starts its program, seen from the file's folder.
     pub working_directory: Option<String>,
     /// Whether changes are applied to the running program. Default is `true`.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub hot_reload_enabled: bool,
     /// The address at which a browser's debugger is reached.
     pub inspect_uri: Option<String>,
     /// How IIS runs the program.
     pub ancm_hosting_model: Option<AncmHostingModel>,
     /// Whether IIS Express is the 64-bit one. Default is `true`.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
     pub use_64_bit: bool,
     /// Whether the program goes on when debugging ends. Default is `false`.
     pub leave_running_on_close: bool,
@@ -57,6 +80,7 @@ pub struct LaunchProfile {
     /// That machine.
     pub remote_debug_machine: Option<String>,
     /// Whether a container listens with HTTPS. Default is `false`.
+    #[cfg_attr(feature = "schema", schemars(rename = "useSSL"))]
     pub use_ssl: bool,
     /// The port for HTTPS. Default is 0, which is none.
     pub ssl_port: u16,
@@ -66,6 +90,7 @@ pub struct LaunchProfile {
 
 /// How IIS runs the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AncmHostingModel {
     /// In IIS's worker process.
     InProcess,

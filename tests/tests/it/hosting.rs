@@ -8,6 +8,7 @@ mod dev_certificate;
 mod features;
 mod grpc;
 mod https_layers;
+mod kestrel_section;
 mod pipeline;
 mod precedence;
 mod reload_on_change;

@@ -31,6 +31,7 @@ mod reasons;
 mod reload;
 mod repository;
 mod responses;
+mod settings_schema;
 mod slow_peers;
 mod stop;
 mod support;

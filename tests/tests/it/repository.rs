@@ -19,7 +19,7 @@ fn samples() -> Vec<PathBuf> {
 }
 
 /// The files below a folder whose names meet a condition, without what is built.
-fn files(folder: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path, is_wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("a folder") {
         let entry = entry.expect("an entry");

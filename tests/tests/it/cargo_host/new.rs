@@ -129,9 +129,13 @@ async fn its_files_are_those_of_the_host_and_the_editor() {
         LaunchSettings::load(crate_folder.join("Properties/launchSettings.json")).expect("settings");
     assert!(settings.select(Some("https")).is_ok());
     assert_eq!(read(".gitignore"), "/target\n");
-    for name in
-        [".vscode/launch.json", ".vscode/tasks.json", "appsettings.json", "appsettings.Development.json"]
-    {
+    for name in [
+        ".vscode/launch.json",
+        ".vscode/tasks.json",
+        ".vscode/settings.json",
+        "appsettings.json",
+        "appsettings.Development.json",
+    ] {
         let value: serde_json::Value = serde_json::from_str(&read(name)).expect(name);
         assert!(value.is_object());
     }
@@ -139,6 +143,52 @@ async fn its_files_are_those_of_the_host_and_the_editor() {
     assert!(manifest.contains("name = \"shop\"") && !manifest.contains("{{"), "{manifest}");
     let hosting = workspace().join("hosting").canonicalize().expect("a folder");
     assert!(manifest.contains(&format!("path = \"{}\"", hosting.display())), "{manifest}");
+}
+
+#[tokio::test]
+async fn an_editor_finds_the_schemas_of_its_settings_without_a_network() {
+    let folder = Folder::new();
+    let (code, text) = new(&["shop"], folder.path()).await;
+    assert_eq!(code, Some(0), "{text}");
+    let crate_folder = folder.path().join("shop");
+    let value = |path: &Path| -> serde_json::Value {
+        serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON")
+    };
+    for name in ["appsettings.json", "appsettings.Development.json", "Properties/launchSettings.json"] {
+        let path = crate_folder.join(name);
+        let settings = value(&path);
+        let place = settings["$schema"].as_str().expect("the place of the schema");
+        let schema = value(&path.parent().expect("a folder").join(place));
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        assert!(validator.is_valid(&settings), "{name}");
+    }
+    let editor = value(&crate_folder.join(".vscode/settings.json"));
+    let schemas = editor["json.schemas"].as_array().expect("a list");
+    assert_eq!(schemas.len(), 2);
+    for schema in schemas {
+        assert!(crate_folder.join(schema["url"].as_str().expect("a place")).is_file(), "{schema}");
+    }
+}
+
+#[tokio::test]
+async fn the_schemas_can_be_had_for_a_crate_that_is_there() {
+    let folder = Folder::new();
+    for (arguments, place) in [(&["schema"][..], ".vscode"), (&["schema", "--out", "a/b"], "a/b")] {
+        let output = within(BUILD, tool(arguments, folder.path()).output()).await.expect("the tool starts");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}");
+        for name in ["app-settings.schema.json", "launch-settings.schema.json"] {
+            assert!(text.contains(&format!("\"./{place}/{name}\"")), "{text}");
+            let made = fs::read(folder.path().join(place).join(name)).expect("a schema");
+            assert_eq!(made, fs::read(workspace().join("hosting/schemas").join(name)).expect("a schema"));
+        }
+    }
+    folder.write("file", "");
+    let output =
+        within(BUILD, tool(&["schema", "--out", "file/a"], folder.path()).output()).await.expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.starts_with("cargo host: could not make file/a: "), "{text}");
 }
 
 #[tokio::test]

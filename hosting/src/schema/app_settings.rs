@@ -1,0 +1,82 @@
+//! The top level of `appsettings.json`. The host reads its keys one by one, so they have their types here.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+
+use crate::kestrel_section::KestrelSection;
+
+/// Settings of an application: those of its host and its server, and its own.
+#[derive(Default, JsonSchema)]
+#[schemars(rename_all = "camelCase", title = "appsettings.json", default)]
+#[schemars(extend("allowComments" = true, "allowTrailingCommas" = true))]
+pub(super) struct AppSettings {
+    /// Where the schema of this file is, for editors.
+    #[schemars(rename = "$schema")]
+    schema: Option<String>,
+    /// The addresses to listen on, separated by `;`. Default is `http://localhost:5000`.
+    #[schemars(regex(pattern = URLS), extend("default" = "http://localhost:5000", "patternErrorMessage" = "expected addresses such as http://localhost:5000, separated by ;"))]
+    urls: Option<String>,
+    /// Ports to listen on at every address of the machine, separated by `;`; only without `urls`. Default is none.
+    #[schemars(rename = "http_ports", with = "Ports")]
+    http_ports: Ports,
+    /// Ports to listen on with TLS at every address of the machine, separated by `;`; only without `urls`. Default is
+    /// none.
+    #[schemars(rename = "https_ports", with = "Ports")]
+    https_ports: Ports,
+    /// The port that clients are sent to by the redirection to https. Default is that of the https addresses.
+    #[schemars(rename = "https_port", range(min = 1))]
+    https_port: Option<u16>,
+    /// Whether `urls` are listened on although `Kestrel:Endpoints` says where. Default is false.
+    #[schemars(extend("default" = false))]
+    prefer_hosting_urls: Option<bool>,
+    /// The seconds that a stop may take. Default is 30.
+    #[schemars(extend("default" = 30))]
+    shutdown_timeout_seconds: Option<u32>,
+    /// Whether the lines about start and stop are left out. Default is false.
+    #[schemars(extend("default" = false))]
+    suppress_status_messages: Option<bool>,
+    /// What is logged. Default is what each key says.
+    #[schemars(rename = "Logging")]
+    logging: Logging,
+    /// The server. Default is what each key says.
+    #[schemars(rename = "Kestrel")]
+    kestrel: KestrelSection,
+}
+
+/// Addresses with `;` between them.
+const URLS: &str =
+    r"^[;\s]*([Hh][Tt][Tt][Pp][Ss]?://[^/;\s][^;]*(;[;\s]*[Hh][Tt][Tt][Pp][Ss]?://[^/;\s][^;]*)*[;\s]*)?$";
+
+/// What is logged.
+#[derive(Default, JsonSchema)]
+#[schemars(rename_all = "PascalCase", default)]
+struct Logging {
+    /// The least level that is shown, by target such as `server_kestrel`; `Default` is for all others. Default is
+    /// `Information`.
+    log_level: BTreeMap<String, LogLevel>,
+}
+
+/// A level of the log.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "the schema is made from the variants, and nothing else")]
+enum LogLevel {
+    Trace,
+    Debug,
+    Information,
+    Warning,
+    Error,
+    Critical,
+    None,
+}
+
+/// One port as a number, or several in a text.
+#[derive(Default, JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "the schema is made from the variants, and nothing else")]
+enum Ports {
+    #[default]
+    None,
+    One(u16),
+    Several(#[schemars(regex(pattern = r"^[;\s]*([0-9]{1,5}[;\s]*)*$"))] String),
+}
