@@ -1,7 +1,9 @@
 //! Fifty changes of certificates and options while clients ask, none of whose requests may fail.
 //!
 //! The clients are as real ones are: they go on with a connection until the server says `connection: close` or GOAWAY,
-//! and then open a new one.
+//! and then open a new one. A request of HTTP/2 that is on its way when GOAWAY comes, and of which GOAWAY says that the
+//! server has not looked at it, is sent once more on the new one (RFC 9113, section 6.8). h2 sends the answer to the
+//! server's PING before requests that wait to be sent, so that there are such ones.
 
 mod clients;
 
@@ -151,8 +153,7 @@ async fn fifty_changes_under_load_fail_no_request() {
     })
     .await;
     let tally = clients.stop().await;
-    assert_eq!(tally.failures, Vec::<String>::new(), "of {} requests", tally.answers);
-    assert!(tally.repeated < tally.answers / 100, "{} of {}", tally.repeated, tally.answers);
+    assert!(tally.failures.is_empty(), "{:?}, of {} requests", tally.failures, tally.answers);
     assert!(tally.certificates.len() >= 20, "{} certificates in 27", tally.certificates.len());
     assert!(tally.told_to_close >= 200, "{} of {}", tally.told_to_close, tally.connections);
     assert_eq!(tally.agreed.len(), 4, "each version of TLS with each protocol: {:?}", tally.agreed);

@@ -41,8 +41,6 @@ pub(super) struct Tally {
     pub(super) connections: usize,
     /// Connections that ended with `connection: close` or GOAWAY.
     pub(super) told_to_close: usize,
-    /// Requests that were on their way when GOAWAY came, and were sent once more.
-    pub(super) repeated: usize,
     pub(super) certificates: BTreeSet<Vec<u8>>,
     /// The versions of TLS and the protocols.
     pub(super) agreed: BTreeSet<(String, bool)>,
@@ -107,7 +105,6 @@ impl Clients {
             all.answers += one.answers;
             all.connections += one.connections;
             all.told_to_close += one.told_to_close;
-            all.repeated += one.repeated;
             all.failures.extend(one.failures);
             all.certificates.extend(one.certificates);
             all.agreed.extend(one.agreed);
@@ -219,7 +216,6 @@ impl Asking {
                     Err(error) if is_goodbye(&error) => {
                         is_told = true;
                         self.again.push(number);
-                        self.tally.lock().unwrap().repeated += 1;
                     }
                     Err(error) => return Err(format!("answer to {number}: {error}")),
                 }
