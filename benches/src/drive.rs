@@ -88,9 +88,9 @@ fn busy(
             command.args(["-D", &seconds.to_string(), "--log-file"]).arg(&log).arg(url("/plaintext"));
             command
         }
-        Load::Handshakes { is_resumed } => {
+        Load::Handshakes { kind, groups } => {
             let mut command = with_prefix(prefix, folders.programs.join("load"));
-            command.args(["handshakes", if is_resumed { "resumed" } else { "full" }]);
+            command.args(["handshakes", kind, groups]);
             command.arg(server.address().to_string()).arg(seconds.to_string());
             command
         }

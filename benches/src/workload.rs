@@ -44,8 +44,11 @@ pub enum Load {
     },
     /// TLS handshakes, each with one request after it.
     Handshakes {
-        /// Whether they resume an earlier session.
-        is_resumed: bool,
+        /// Which handshake: `full`, `resumed`, or `full-1.2` for one of TLS 1.2.
+        kind: &'static str,
+        /// The groups of the key exchange: `all` that rustls has are offered, with shares for X25519MLKEM768 and X25519, or
+        /// it must be `x25519`.
+        groups: &'static str,
     },
     /// Messages to a WebSocket and back.
     WebSocket {
@@ -130,6 +133,10 @@ const fn wrk(path: &'static str, connections: u32, mode: &'static str) -> Load {
     Load::Wrk { path, connections, mode }
 }
 
+const fn handshakes(kind: &'static str, groups: &'static str) -> Load {
+    Load::Handshakes { kind, groups }
+}
+
 const fn get(path: &'static str, connections: u32) -> Load {
     wrk(path, connections, "plain")
 }
@@ -137,7 +144,7 @@ const fn get(path: &'static str, connections: u32) -> Load {
 use Need::{Callgrind, Close, Exchange, H2c, Http1, Tls, TlsHttp2, Upload, WebSocket};
 
 /// All of them, in the order of the tables.
-pub const WORKLOADS: [Workload; 26] = [
+pub const WORKLOADS: [Workload; 29] = [
     Workload::new("plaintext-1", "13 bytes, 1 connection", &[Http1], get("/plaintext", 1)),
     Workload::new("plaintext-64", "13 bytes, 64 connections", &[Http1], get("/plaintext", 64)).quick(),
     Workload::new("plaintext-512", "13 bytes, 512 connections", &[Http1], get("/plaintext", 512)),
@@ -196,17 +203,25 @@ pub const WORKLOADS: [Workload; 26] = [
     )
     .unpinned(),
     Workload::new("tls-plaintext", "13 bytes over TLS, 64 connections", &[Tls], get("/plaintext", 64)),
+    Workload::new("tls-full", "a full handshake and one request", &[Tls], handshakes("full", "all")),
+    Workload::new("tls-resumed", "a resumed handshake and one request", &[Tls], handshakes("resumed", "all")),
     Workload::new(
-        "tls-full",
-        "a full handshake and one request",
+        "tls-full-x25519",
+        "a full handshake with X25519 and one request",
         &[Tls],
-        Load::Handshakes { is_resumed: false },
+        handshakes("full", "x25519"),
     ),
     Workload::new(
-        "tls-resumed",
-        "a resumed handshake and one request",
+        "tls-resumed-x25519",
+        "a resumed handshake with X25519 and one request",
         &[Tls],
-        Load::Handshakes { is_resumed: true },
+        handshakes("resumed", "x25519"),
+    ),
+    Workload::new(
+        "tls12-full-x25519",
+        "a full handshake of TLS 1.2 with X25519 and one request",
+        &[Tls],
+        handshakes("full-1.2", "x25519"),
     ),
     Workload::new("tls-10m", "10,485,760 bytes over TLS", &[Tls, Exchange], get("/10m", 8)),
     Workload::new("idle", "10,000 idle connections", &[Http1], Load::Idle { connections: 10_000 }),

@@ -13,7 +13,7 @@ use server_abstractions::{
     EndpointFeature, FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature,
     HttpSchemeFeature, Lifetime,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::capacity::Place;
 use crate::listener::TcpConnection;
@@ -23,6 +23,26 @@ pub(crate) struct EndpointInfo {
     pub(crate) name: Option<String>,
     pub(crate) address: Address,
     pub(crate) server_features: FeatureCollection,
+    pub(crate) replaced: Replaced,
+}
+
+/// Tells connections that their endpoint is gone or served in another way from now on, but that nothing is in a hurry:
+/// each ends with its next answer, so that no request meets a closed connection.
+#[derive(Default)]
+pub(crate) struct Replaced {
+    is_replaced: AtomicBool,
+    token: CancellationToken,
+}
+
+impl Replaced {
+    pub(crate) fn tell(&self) {
+        self.is_replaced.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    fn is_told(&self) -> bool {
+        self.is_replaced.load(Ordering::Acquire)
+    }
 }
 
 impl EndpointFeature for EndpointInfo {
@@ -158,9 +178,21 @@ impl Accepted {
         }
     }
 
+    /// Whether the endpoint is gone or served in another way by now.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.endpoint.replaced.is_told()
+    }
+
+    /// Resolves when [`is_replaced`](Self::is_replaced) becomes true.
+    pub(crate) fn replaced(&self) -> WaitForCancellationFutureOwned {
+        self.endpoint.replaced.token.clone().cancelled_owned()
+    }
+
     /// Whether the request under way is the last one.
     pub(crate) fn is_closing(&self) -> bool {
-        self.lifetime.is_draining() || self.signals.sent() & (Signals::CLOSE | Signals::LAST) != 0
+        self.lifetime.is_draining()
+            || self.is_replaced()
+            || self.signals.sent() & (Signals::CLOSE | Signals::LAST) != 0
     }
 }
 

@@ -78,6 +78,8 @@ pin_project! {
         draining: WaitForCancellationFutureOwned,
         #[pin]
         aborting: WaitForCancellationFutureOwned,
+        // HTTP/2 says at once that its endpoint is replaced; HTTP/1.1 says it with the next answer.
+        replaced: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
         registered: Option<Waker>,
         // Whether the timer does not know the waker yet.
         is_waker_new: bool,
@@ -118,7 +120,8 @@ enum Armed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
     No,
-    /// The server stops, and the connection has not sent a byte yet: its request may be on the way.
+    /// The server stops or has replaced the endpoint, and the connection has not sent a byte yet: its request may be on
+    /// the way.
     Fresh,
     /// The engine closes; the bytes so far tell whether the peer still moves.
     Engine {
@@ -129,6 +132,8 @@ enum Closing {
 /// The server's own end is one more signal to the driver.
 const ABORTING: u8 = 128;
 const DRAINING: u8 = 64;
+/// So is the end of how its endpoint was served.
+const REPLACED: u8 = 32;
 
 impl<E: Engine> Driver<E> {
     pub(crate) fn new(engine: E, context: Arc<ConnectionContext>, limits: &Limits) -> Self {
@@ -144,6 +149,7 @@ impl<E: Engine> Driver<E> {
             retirement: limits.max_connection_age.map(|age| after_now(with_jitter(age))),
             draining: context.accepted.lifetime.draining(),
             aborting: context.accepted.lifetime.aborting(),
+            replaced: (!context.is_http1).then(|| Box::pin(context.accepted.replaced())),
             context,
             registered: None,
             is_waker_new: false,
@@ -234,6 +240,7 @@ impl<E: Engine> Driver<E> {
             // Registers with both; whether they have fired is read from the lifetime.
             let _ = this.draining.poll(cx);
             let _ = this.aborting.poll(cx);
+            let _ = this.replaced.as_mut().map(|replaced| replaced.as_mut().poll(cx));
         }
         let sent = || accepted.signals.sent() & !Signals::LAST;
         if sent() & !*this.seen_signals != 0 {
@@ -243,6 +250,7 @@ impl<E: Engine> Driver<E> {
         sent()
             | if accepted.lifetime.is_draining() { DRAINING } else { 0 }
             | if accepted.lifetime.is_aborting() { ABORTING } else { 0 }
+            | if this.replaced.is_some() && accepted.is_replaced() { REPLACED } else { 0 }
     }
 
     /// Whether a signal that was not seen before asks for the end.
@@ -250,7 +258,7 @@ impl<E: Engine> Driver<E> {
         let this = self.project();
         let new = signals & !*this.seen_signals;
         *this.seen_signals = signals;
-        if new == 0 || *this.closing != Closing::No {
+        if new == 0 || matches!(this.closing, Closing::Engine { .. }) {
             return false;
         }
         if new & Signals::CLOSE == 0 && this.context.activity.is_fresh() {
@@ -317,7 +325,9 @@ impl<E: Engine> Driver<E> {
         }
         let is_draining = self.context.accepted.lifetime.is_draining();
         let timeout = match (self.closing, self.context.activity.phase()) {
-            (Closing::Fresh, _) => FRESH_GRACE,
+            (Closing::Fresh, _) if is_draining => FRESH_GRACE,
+            // The grace of a reload ends it.
+            (Closing::Fresh, _) => self.keep_alive_timeout,
             // The answer to it has its grace as well.
             (_, Phase::Head) if is_draining => self.request_headers_timeout.min(STOP_GRACE - CLOSING_GRACE),
             (_, Phase::Head) => self.request_headers_timeout,

@@ -18,7 +18,8 @@ mod listening;
 
 use listening::{Listening, Retired};
 
-/// How long connections of an endpoint that was changed or removed may go on.
+/// How long connections of an endpoint that was changed or removed may wait for the request that is their last one, and
+/// after that how long they may take for it.
 const RELOAD_GRACE: Duration = Duration::from_secs(5);
 
 /// How long the end waits for tasks that were aborted.
@@ -42,9 +43,11 @@ impl Kestrel {
     /// A server that follows its options while it runs.
     ///
     /// An endpoint that is new is listened on, one that is gone is closed, one that is served in another way keeps
-    /// its socket: its old connections are told to close and may go on for five seconds. What cannot be listened on
-    /// is reported by an event; everything else goes on. `threads` is read once, at the start, and so are the host's
-    /// addresses.
+    /// its socket. Old connections end gently: for five seconds each ends with its next answer, which says so
+    /// (`connection: close`, or GOAWAY at once over HTTP/2), so that clients open new ones and no request is lost. Then
+    /// those that are idle are closed and `stopping` fires; after another five seconds what is left is aborted. What
+    /// cannot be listened on is reported by an event; everything else goes on. `threads` is read once, at the start,
+    /// and so are the host's addresses.
     pub fn reloading(options: watch::Receiver<KestrelOptions>) -> Self {
         let addresses = Arc::new(ServerAddresses::new());
         let mut features = FeatureCollection::new();
@@ -249,6 +252,7 @@ impl Supervisor {
 
     /// Drains everything; once the lifetime aborts, what is left has a second to go.
     async fn stop(mut self, lifetime: &Lifetime) {
+        self.retired.iter().for_each(Retired::drain);
         self.retired.extend(self.listening.into_iter().map(Listening::retire));
         let retired = &self.retired;
         let all_over = async {

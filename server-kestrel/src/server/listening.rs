@@ -11,7 +11,7 @@ use super::{RELOAD_GRACE, ServeContext};
 use crate::accept::{Serving, accept_loop};
 use crate::bind::{Bound, bind};
 use crate::capacity::limit_addresses;
-use crate::connection::EndpointInfo;
+use crate::connection::{EndpointInfo, Replaced};
 use crate::inherited::Inherited;
 use crate::protocol::{HttpServerOptions, http_server};
 use crate::threads::Workers;
@@ -79,6 +79,7 @@ fn serving(
         name: endpoint.name.clone(),
         address: address.clone(),
         server_features: context.features.clone(),
+        replaced: Replaced::default(),
     });
     let capacity = Arc::clone(&context.capacity);
     let max_connections = options.limits.max_concurrent_connections;
@@ -196,29 +197,47 @@ impl Listening {
         drop(std::mem::replace(&mut self.connections, connections));
         self.endpoint = endpoint.clone();
         self.served_as = served_as;
-        let retired = Retired { lifetimes: vec![old.lifetime] };
-        retired.drain();
-        retired.abort_after_grace();
-        Ok(Some(retired))
+        end_gently(&old);
+        Ok(Some(Retired { lifetimes: vec![old.lifetime] }))
     }
 
     /// Stops listening. The connections drain; what the loops still take from the queue belongs to them.
     pub(super) fn retire(self) -> Retired {
-        let retired = Retired { lifetimes: vec![self.loops.clone(), self.serving.borrow().lifetime.clone()] };
+        let retired = self.unbind();
         retired.drain();
+        retired
+    }
+
+    /// As [`retire`](Self::retire), with the grace of a reload.
+    pub(super) fn close(self) -> Retired {
+        end_gently(&self.serving.borrow());
+        self.unbind()
+    }
+
+    fn unbind(self) -> Retired {
+        let retired = Retired { lifetimes: vec![self.loops.clone(), self.serving.borrow().lifetime.clone()] };
+        self.loops.drain();
         tokio::spawn(async move {
             self.loops.completed().await;
             drop(self.connections);
         });
         retired
     }
+}
 
-    /// As [`retire`](Self::retire), with the grace of a reload.
-    pub(super) fn close(self) -> Retired {
-        let retired = self.retire();
-        retired.abort_after_grace();
-        retired
-    }
+/// The connections end with their next answer. Those that are left after the grace drain as at a stop, and those that
+/// are left after another one are aborted.
+fn end_gently(old: &Serving) {
+    old.info.replaced.tell();
+    let lifetime = old.lifetime.clone();
+    tokio::spawn(async move {
+        for end in [Lifetime::drain, Lifetime::abort] {
+            if tokio::time::timeout(RELOAD_GRACE, lifetime.completed()).await.is_ok() {
+                return;
+            }
+            end(&lifetime);
+        }
+    });
 }
 
 impl Retired {
@@ -228,16 +247,6 @@ impl Retired {
 
     pub(super) fn abort(&self) {
         self.lifetimes.iter().for_each(Lifetime::abort);
-    }
-
-    fn abort_after_grace(&self) {
-        for lifetime in self.lifetimes.clone() {
-            tokio::spawn(async move {
-                if tokio::time::timeout(RELOAD_GRACE, lifetime.completed()).await.is_err() {
-                    lifetime.abort();
-                }
-            });
-        }
     }
 
     /// Resolves when the sockets are closed.

@@ -33,8 +33,8 @@ type Look = [Option<(Option<SystemTime>, u64, u64)>; 2];
 
 impl Reloadable {
     pub(super) fn new(file: CertificateFile, provider: &Arc<CryptoProvider>) -> Result<Self, StartError> {
-        let look = look_at(&file);
-        let current = ArcSwap::from_pointee(file.load(provider)?);
+        let (look, certificate) = load(&file, provider);
+        let current = ArcSwap::from_pointee(certificate?);
         let seen = Mutex::new((Instant::now(), look));
         Ok(Self { file, provider: Arc::clone(provider), current, seen, is_looking: AtomicBool::new(false) })
     }
@@ -60,12 +60,15 @@ impl Reloadable {
 
     fn look(&self) {
         let now = look_at(&self.file);
-        let before = {
+        let is_changed = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *seen, (Instant::now(), now)).1
+            seen.0 = Instant::now();
+            seen.1 != now
         };
-        if before != now {
-            match self.file.load(&self.provider) {
+        if is_changed {
+            let (look, certificate) = load(&self.file, &self.provider);
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = look;
+            match certificate {
                 Ok(certificate) => {
                     self.current.store(Arc::new(certificate));
                     tracing::info!(certificate = ?self.file, "a certificate has changed, and is used from now on");
@@ -79,6 +82,25 @@ impl Reloadable {
         }
         self.is_looking.store(false, Ordering::Release);
     }
+}
+
+/// How often files are read again that change while they are read.
+const RETRIES: usize = 3;
+
+/// Reads the files, and tells what they looked like before. Whoever replaces a certificate and its key as two files may be
+/// at it: what does not fit together is read again as long as the files change.
+fn load(file: &CertificateFile, provider: &CryptoProvider) -> (Look, Result<CertifiedKey, StartError>) {
+    let mut look = look_at(file);
+    let mut certificate = file.load(provider);
+    for _ in 0..RETRIES {
+        let now = look_at(file);
+        if certificate.is_ok() || now == look {
+            break;
+        }
+        look = now;
+        certificate = file.load(provider);
+    }
+    (look, certificate)
 }
 
 fn look_at(file: &CertificateFile) -> Look {

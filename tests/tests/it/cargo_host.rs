@@ -2,6 +2,8 @@
 //!
 //! What the tool does beyond this (executable profiles, wrong options) is tested beside its code.
 
+pub(crate) use dev_certs::User;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

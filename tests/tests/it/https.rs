@@ -7,106 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use rcgen::{CertificateParams, Issuer, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::TLS12;
 use server_abstractions::{Body, RequestFeatures, TlsConnectionFeature, TlsHandshakeFeature};
 use server_kestrel::{
     CertificateFile, CertificateSelector, ClientCertificateMode, ClientCertificateRoots,
-    ClientCertificateValidation, ClientCertificates, HttpProtocols, HttpsOptions, OnClientHello,
-    ServerCertificate, SniOptions, TlsVersions,
+    ClientCertificateValidation, ClientCertificates, HttpProtocols, HttpsOptions, OnClientHello, SniOptions,
+    TlsVersions,
 };
 use tokio_rustls::TlsConnector;
 
-use crate::support::{Client, Memory, hello, soon};
-
-/// Issues certificates.
-struct Authority {
-    pem: String,
-    der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-/// One that was issued.
-struct Issued {
-    pem: String,
-    key_pem: String,
-    der: CertificateDer<'static>,
-    key: PrivateKeyDer<'static>,
-    serial: rcgen::SerialNumber,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        parameters.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
-        let certificate = parameters.self_signed(&key).unwrap();
-        let (pem, der) = (certificate.pem(), certificate.der().clone());
-        Self { pem, der, issuer: Issuer::new(parameters, key) }
-    }
-
-    fn issue(&self, name: &str) -> Issued {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let serial = rcgen::SerialNumber::from(u64::from(name.len() as u32) + 1000);
-        parameters.serial_number = Some(serial.clone());
-        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        Issued {
-            pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-            der: certificate.der().clone(),
-            key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
-            serial,
-        }
-    }
-
-    /// The list of those that were revoked: this one.
-    fn revoke(&self, issued: &Issued) -> String {
-        let list = rcgen::CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2020, 1, 1),
-            next_update: rcgen::date_time_ymd(2100, 1, 1),
-            crl_number: 1_u64.into(),
-            issuing_distribution_point: None,
-            revoked_certs: vec![rcgen::RevokedCertParams {
-                serial_number: issued.serial.clone(),
-                revocation_time: rcgen::date_time_ymd(2020, 1, 1),
-                reason_code: None,
-                invalidity_date: None,
-            }],
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        list.signed_by(&self.issuer).unwrap().pem().unwrap()
-    }
-
-    fn roots(&self) -> RootCertStore {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.der.clone()).unwrap();
-        roots
-    }
-
-    /// A client that trusts this authority, with a certificate or without.
-    fn client(&self, own: Option<&Issued>) -> ClientConfig {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&TLS13, &TLS12])
-            .unwrap()
-            .with_root_certificates(self.roots());
-        match own {
-            None => builder.with_no_client_auth(),
-            Some(own) => builder.with_client_auth_cert(vec![own.der.clone()], own.key.clone_key()).unwrap(),
-        }
-    }
-}
-
-impl Issued {
-    fn certificate(&self) -> ServerCertificate {
-        ServerCertificate::Pem { certificate: self.pem.clone(), key: self.key_pem.clone(), password: None }
-    }
-}
+use crate::support::{Authority, Client, Memory, hello, soon};
 
 async fn secure<M>(https: HttpsOptions, app: impl server_abstractions::IntoService<M>) -> Memory {
     Memory::start_endpoint(|endpoint| endpoint.https(https), app).await

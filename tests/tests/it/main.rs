@@ -27,6 +27,7 @@ mod pipelines;
 mod program;
 mod protocols;
 mod proxy_protocol;
+mod real_clients;
 mod reasons;
 mod reload;
 mod repository;

@@ -12,7 +12,7 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -288,20 +288,40 @@ impl Program {
 
 /// Runs a tool of the system to its end, without the environment of the tests.
 pub(crate) async fn tool<S: AsRef<OsStr>>(name: &str, arguments: impl IntoIterator<Item = S>) -> Output {
+    tool_with_input(name, arguments, "").await
+}
+
+/// The same with something on its standard input.
+pub(crate) async fn tool_with_input<S: AsRef<OsStr>>(
+    name: &str,
+    arguments: impl IntoIterator<Item = S>,
+    input: &str,
+) -> Output {
+    soon(output_with_input(name, command(name).args(arguments), input)).await
+}
+
+/// A tool of the system, without the environment of the tests.
+pub(crate) fn command(name: &str) -> Command {
     let mut command = Command::new(name);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).kill_on_drop(true);
     command
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    match soon(command.output()).await {
-        Ok(output) => output,
+}
+
+/// Runs a tool to its end. What it is given must be short enough for a pipe, since it may begin with talking.
+pub(crate) async fn output_with_input(name: &str, command: &mut Command, input: &str) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = match command.spawn() {
+        Ok(child) => child,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             panic!("{name} is missing: install it, or run ./test")
         }
         Err(error) => panic!("{name}: {error}"),
-    }
+    };
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // One that does not want to read says why.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    child.wait_with_output().await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// Runs a tool that must succeed and returns what it printed.

@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{
     Certificate, Client, Http2, Memory, client_config, collect, connect_tls, count, hello, loopback, manual,
-    options, settle, socket_address, soon, status, until,
+    options, settle, socket_address, soon, status, until, within,
 };
+
+mod under_load;
 
 async fn reloading<M>(
     options: KestrelOptions,
@@ -29,6 +31,12 @@ async fn reloading<M>(
 
 fn address(running: &Running, index: usize) -> SocketAddr {
     socket_address(&running.addresses()[index])
+}
+
+/// Asks until an answer says that it is the last one: the change has arrived.
+async fn told_to_close(client: &mut Client) {
+    soon(async { while !client.get("/").await.closes() {} }).await;
+    client.closed().await;
 }
 
 #[tokio::test]
@@ -55,7 +63,8 @@ async fn an_endpoint_that_is_gone_is_closed() {
     kept.get("/").await;
     change.send_modify(|options| drop(options.endpoints.pop()));
     until(|| running.addresses().len() == 1).await;
-    idle.closed().await;
+    // What is still said on an old connection is answered, for the last time.
+    told_to_close(&mut idle).await;
     soon(async { while TcpStream::connect(goes).await.is_ok() {} }).await;
     // The other one and its connections have noticed nothing.
     assert_eq!(kept.get("/").await.status, 200);
@@ -102,8 +111,7 @@ async fn limits_hold_for_connections_after_the_change() {
     let mut client = Client::new(connector.connect().await.unwrap());
     assert_eq!(client.exchange(post).await.text(), "3");
     change.send_modify(|options| options.limits.max_request_body_size = Some(2));
-    // The old connection is told to close.
-    client.closed().await;
+    told_to_close(&mut client).await;
     let mut client = Client::new(connector.connect().await.unwrap());
     assert_eq!(client.exchange(post).await.status, 413);
 }
@@ -115,7 +123,7 @@ async fn the_server_header_follows_the_options() {
     let mut client = Client::new(connector.connect().await.unwrap());
     assert_eq!(client.get("/").await.header("server"), Some("Kestrel"));
     change.send_modify(|options| options.add_server_header = false);
-    client.closed().await;
+    told_to_close(&mut client).await;
     let mut client = Client::new(connector.connect().await.unwrap());
     assert_eq!(client.get("/").await.header("server"), None);
 }
@@ -161,7 +169,7 @@ async fn a_request_under_way_is_finished_by_the_old_options() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_connection_that_does_not_end_is_aborted_after_five_seconds() {
+async fn an_old_connection_that_does_not_end_is_aborted_after_the_grace_and_a_stop() {
     let (app, mut calls) = manual();
     let (listener, connector) = memory();
     let (change, running) = reloading(options([Endpoint::listener(listener)]), app).await;
@@ -172,12 +180,74 @@ async fn an_old_connection_that_does_not_end_is_aborted_after_five_seconds() {
     let (mut one, mut two) = (soon(calls.recv()).await.unwrap(), soon(calls.recv()).await.unwrap());
     let before = Instant::now();
     change.send_modify(|options| options.add_server_header = false);
-    one.dropped().await;
-    two.dropped().await;
-    assert_eq!(before.elapsed().as_secs(), 5);
+    within(Duration::from_secs(60), one.dropped_whenever()).await;
+    within(Duration::from_secs(60), two.dropped_whenever()).await;
+    assert_eq!(before.elapsed().as_secs(), 10);
     client.closed().await;
     assert!(collect(response).await.is_err());
     drop(running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_of_old_options_may_ask_once_more_for_five_seconds() {
+    let (listener, connector) = memory();
+    let (change, _running) = reloading(options([Endpoint::listener(listener)]), hello).await;
+    let connect = async || Client::new(connector.connect().await.unwrap());
+    let (mut idle, mut fresh, mut silent) = (connect().await, connect().await, connect().await);
+    idle.get("/").await;
+    settle().await;
+    let before = Instant::now();
+    change.send_modify(|options| options.add_server_header = false);
+    sleep(Duration::from_millis(4900)).await;
+    for client in [&mut idle, &mut fresh] {
+        let response = client.get("/").await;
+        assert_eq!((response.text(), response.closes()), ("Hello, World!", true));
+        assert_eq!(response.header("server"), Some("Kestrel"), "the old options");
+        client.closed().await;
+    }
+    silent.closed().await;
+    assert_eq!(before.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn http2_is_told_at_once_and_loses_nothing() {
+    let (app, mut calls) = manual();
+    let (listener, connector) = memory();
+    let (change, _running) = reloading(options([Endpoint::listener(listener)]), app).await;
+    let http2 = Http2::new(connector.connect().await.unwrap()).await;
+    let (response, _) = http2.send(Request::get("http://a/").body(()).unwrap(), true).await;
+    let call = soon(calls.recv()).await.unwrap();
+    let before = Instant::now();
+    change.send_modify(|options| options.add_server_header = false);
+    // No new request is taken from now on, by the client itself.
+    let told = async {
+        loop {
+            if let Err(error) = http2.requests.clone().ready().await {
+                return error;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let told = soon(told).await;
+    assert!(told.is_go_away() && told.reason() == Some(h2::Reason::NO_ERROR), "{told}");
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    call.answer(status(204));
+    assert_eq!(collect(response).await.unwrap().status, 204);
+    http2.closed().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_the_grace_of_a_reload() {
+    let (listener, connector) = memory();
+    let (change, running) = reloading(options([Endpoint::listener(listener)]), hello).await;
+    let mut client = Client::new(connector.connect().await.unwrap());
+    client.get("/").await;
+    change.send_modify(|options| options.add_server_header = false);
+    settle().await;
+    let before = Instant::now();
+    assert_eq!(running.stop(sleep(Duration::from_secs(60))).await, Stopped::Drained);
+    client.closed().await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
@@ -223,7 +293,7 @@ async fn options_that_are_refused_leave_the_old_ones_in_force() {
         options.endpoints.pop();
         options.add_server_header = false;
     });
-    client.closed().await;
+    told_to_close(&mut client).await;
     let mut client = Client::new(connector.connect().await.unwrap());
     assert_eq!(client.get("/").await.header("server"), None);
 }

@@ -17,11 +17,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+mod authority;
 mod body;
 mod client;
 mod http2;
 mod tls;
 
+pub(crate) use authority::{Authority, Issued};
 pub(crate) use body::{channel, data, endless, frames, trailers};
 pub(crate) use client::{Client, Response};
 pub(crate) use http2::{
@@ -198,6 +200,11 @@ impl Call {
 
     /// Waits until the handler has been dropped.
     pub(crate) async fn dropped(&mut self) {
-        soon(self.answer.closed()).await;
+        soon(self.dropped_whenever()).await;
+    }
+
+    /// Waits until the handler has been dropped, without a bound on the wait.
+    pub(crate) async fn dropped_whenever(&mut self) {
+        self.answer.closed().await;
     }
 }

@@ -1,4 +1,4 @@
-//! The loads that neither wrk nor h2load can be: `load handshakes full|resumed ADDRESS SECONDS`,
+//! The loads that neither wrk nor h2load can be: `load handshakes full|resumed|full-1.2 all|x25519 ADDRESS SECONDS`,
 //! `load websocket CONNECTIONS ADDRESS SECONDS`, `load idle http|https CONNECTIONS ADDRESS`,
 //! `load slow CONNECTIONS ADDRESS SECONDS`.
 
@@ -18,9 +18,12 @@ use futures_util::{SinkExt, StreamExt};
 use hdrhistogram::Histogram;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::version::{TLS12, TLS13};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned,
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup, SignatureScheme,
+    StreamOwned, SupportedProtocolVersion,
 };
 use tokio_tungstenite::tungstenite::Message;
 
@@ -38,8 +41,14 @@ fn run() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match *arguments {
-        ["handshakes", kind @ ("full" | "resumed"), address, seconds] => {
-            handshakes(kind == "resumed", address.parse()?, Duration::from_secs(seconds.parse()?))
+        ["handshakes", kind @ ("full" | "resumed" | "full-1.2"), groups @ ("all" | "x25519"), address, seconds] =>
+        {
+            let offer = Offer {
+                is_resumed: kind == "resumed",
+                version: if kind == "full-1.2" { &TLS12 } else { &TLS13 },
+                is_x25519: groups == "x25519",
+            };
+            handshakes(offer, address.parse()?, Duration::from_secs(seconds.parse()?))
         }
         ["websocket", connections, address, seconds] => {
             websocket(connections.parse()?, address.parse()?, Duration::from_secs(seconds.parse()?))
@@ -51,8 +60,8 @@ fn run() -> Result<(), Error> {
             slow::slow(connections.parse()?, address.parse()?, Duration::from_secs(seconds.parse()?))
         }
         _ => Err(
-            "usage: load handshakes full|resumed ADDRESS SECONDS | websocket CONNECTIONS ADDRESS SECONDS | \
-             idle http|https CONNECTIONS ADDRESS | slow CONNECTIONS ADDRESS SECONDS"
+            "usage: load handshakes full|resumed|full-1.2 all|x25519 ADDRESS SECONDS | \
+             websocket CONNECTIONS ADDRESS SECONDS | idle http|https CONNECTIONS ADDRESS | slow CONNECTIONS ADDRESS SECONDS"
                 .into(),
         ),
     }
@@ -84,12 +93,29 @@ impl Latencies {
     }
 }
 
-fn handshakes(is_resumed: bool, address: SocketAddr, time: Duration) -> Result<(), Error> {
+/// What the client of a handshake offers.
+#[derive(Clone, Copy)]
+struct Offer {
+    /// Whether it is an earlier session that is resumed.
+    is_resumed: bool,
+    version: &'static SupportedProtocolVersion,
+    /// Whether the key exchange must be X25519; otherwise it is what the server likes best of all that rustls has.
+    is_x25519: bool,
+}
+
+impl Default for Offer {
+    fn default() -> Self {
+        Self { is_resumed: false, version: &TLS13, is_x25519: false }
+    }
+}
+
+fn handshakes(offer: Offer, address: SocketAddr, time: Duration) -> Result<(), Error> {
+    let is_resumed = offer.is_resumed;
     let began = Instant::now();
     let threads: Vec<_> = (0..HANDSHAKERS)
         .map(|_| {
             thread::spawn(move || {
-                let config = Arc::new(client_config(is_resumed)?);
+                let config = Arc::new(client_config(offer)?);
                 if is_resumed {
                     handshake(&config, address)?;
                 }
@@ -97,9 +123,10 @@ fn handshakes(is_resumed: bool, address: SocketAddr, time: Duration) -> Result<(
                 let mut errors = 0;
                 while began.elapsed() < time {
                     let since = Instant::now();
-                    let kind = handshake(&config, address)?;
+                    let (kind, group) = handshake(&config, address)?;
                     latencies.add(since)?;
-                    errors += u64::from((kind == HandshakeKind::Resumed) != is_resumed);
+                    let is_right_group = !offer.is_x25519 || group == NamedGroup::X25519;
+                    errors += u64::from((kind == HandshakeKind::Resumed) != is_resumed || !is_right_group);
                 }
                 Ok::<_, Error>((latencies, errors))
             })
@@ -116,12 +143,14 @@ fn handshakes(is_resumed: bool, address: SocketAddr, time: Duration) -> Result<(
 }
 
 /// A handshake and a request, whose answer brings the tickets for the next one.
-fn handshake(config: &Arc<ClientConfig>, address: SocketAddr) -> Result<HandshakeKind, Error> {
+fn handshake(config: &Arc<ClientConfig>, address: SocketAddr) -> Result<(HandshakeKind, NamedGroup), Error> {
     let mut stream = connect_tls(config, address)?;
     ask(&mut stream)?;
     stream.conn.send_close_notify();
     let _ = stream.flush();
-    stream.conn.handshake_kind().ok_or_else(|| "no handshake".into())
+    let kind = stream.conn.handshake_kind().ok_or("no handshake")?;
+    let group = stream.conn.negotiated_key_exchange_group().ok_or("no key exchange")?;
+    Ok((kind, group.name()))
 }
 
 fn connect_tls(
@@ -188,7 +217,7 @@ async fn echo(address: SocketAddr, end: Instant) -> Result<Latencies, Error> {
 /// Opens no more than 1,000 connections in a second, asks once on each, and holds them until its input ends.
 fn idle(is_tls: bool, connections: usize, address: SocketAddr) -> Result<(), Error> {
     benches::raise_open_files()?;
-    let config = Arc::new(client_config(false)?);
+    let config = Arc::new(client_config(Offer::default())?);
     let began = Instant::now();
     let mut held: Vec<Box<dyn Held>> = Vec::with_capacity(connections);
     for number in 0..connections {
@@ -207,15 +236,19 @@ fn idle(is_tls: bool, connections: usize, address: SocketAddr) -> Result<(), Err
 trait Held: Read + Write {}
 impl<T: Read + Write> Held for T {}
 
-fn client_config(is_resumed: bool) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+fn client_config(offer: Offer) -> Result<ClientConfig, Error> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if offer.is_x25519 {
+        // In TLS 1.2 the certificate's curve must be among them as well (RFC 8422, section 5.1).
+        provider.kx_groups = vec![kx_group::X25519, kx_group::SECP256R1];
+    }
     let anybody = Arc::new(Anybody(provider.signature_verification_algorithms));
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[offer.version])?
         .dangerous()
         .with_custom_certificate_verifier(anybody)
         .with_no_client_auth();
-    if !is_resumed {
+    if !offer.is_resumed {
         config.resumption = rustls::client::Resumption::disabled();
     }
     Ok(config)

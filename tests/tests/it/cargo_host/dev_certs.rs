@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use crate::program::{Folder, Launch, curl, output_of};
 
 /// A user without anything.
-struct User {
-    home: Folder,
+pub(crate) struct User {
+    pub(crate) home: Folder,
 }
 
 impl User {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { home: Folder::new() }
     }
 
@@ -35,7 +35,7 @@ impl User {
     }
 
     #[track_caller]
-    fn ends_with(&self, code: i32, arguments: &str) -> impl Future<Output = String> {
+    pub(crate) fn ends_with(&self, code: i32, arguments: &str) -> impl Future<Output = String> {
         let arguments: Vec<_> = arguments.split_whitespace().map(str::to_owned).collect();
         async move {
             let words: Vec<_> = arguments.iter().map(String::as_str).collect();
@@ -47,7 +47,7 @@ impl User {
     }
 
     /// Gives the user a `certutil`, and the empty database of a browser.
-    async fn browser(&self, folder: &str) -> String {
+    pub(crate) async fn browser(&self, folder: &str) -> String {
         let bin = self.home.path().join("bin");
         fs::create_dir_all(&bin).expect("a folder");
         let path = std::env::var_os("PATH").expect("a PATH");

@@ -73,6 +73,11 @@ impl Client {
         soon(self.read_response(true)).await.expect("a response")
     }
 
+    /// The next response, or why there is none.
+    pub(crate) async fn try_response(&mut self) -> io::Result<Response> {
+        soon(self.read_response(true)).await
+    }
+
     /// The next response, which answers a HEAD.
     pub(crate) async fn response_to_head(&mut self) -> Response {
         soon(self.read_response(false)).await.expect("a response")
