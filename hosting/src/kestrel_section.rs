@@ -1,7 +1,9 @@
 //! The `Kestrel` section of the configuration.
 
+mod certificate;
 mod https;
 mod limits;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,8 +11,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
 
-use self::https::{CertificateSection, ModeSection, Reader, SniSection, SslProtocol};
+use self::certificate::CertificateSection;
+use self::https::{ModeSection, Reader, SniSection, SslProtocol};
 use self::limits::LimitsSection;
+use self::sessions::SessionsSection;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
 
@@ -35,6 +39,7 @@ struct EndpointDefaultsSection {
     client_certificate_mode: Option<ModeSection>,
     client_certificate_roots: Option<PathBuf>,
     client_certificate_revocation_lists: Vec<PathBuf>,
+    sessions: SessionsSection,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +50,7 @@ struct EndpointSection {
     ssl_protocols: Option<Vec<SslProtocol>>,
     client_certificate_mode: Option<ModeSection>,
     certificate: Option<CertificateSection>,
+    sessions: Option<SessionsSection>,
     #[serde(default)]
     sni: BTreeMap<String, SniSection>,
 }
@@ -103,11 +109,7 @@ fn apply_defaults(
         options.default_protocols = protocols.into();
     }
     let mut https = options.https_defaults.clone().unwrap_or_default();
-    let default = reader.certificates.iter().find(|(name, _)| name.eq_ignore_ascii_case("Default"));
-    if let Some((name, certificate)) = default {
-        let path = format!("Kestrel:Certificates:{name}");
-        https.certificate = Some(reader.certificate(certificate, &path)?);
-    }
+    https.certificate = reader.default_certificate(https.certificate.take())?;
     let tls = SniSection {
         ssl_protocols: section.ssl_protocols.clone(),
         client_certificate_mode: section.client_certificate_mode,
@@ -120,6 +122,7 @@ fn apply_defaults(
     for list in &section.client_certificate_revocation_lists {
         https.client_certificates.revocation_lists.push(rooted(reader.environment, list));
     }
+    section.sessions.apply(reader, &mut https, PATH)?;
     if https != HttpsOptions::default() {
         options.https_defaults = Some(https);
     }
@@ -150,6 +153,9 @@ fn listen(
         protocols: None,
     };
     reader.apply(&tls, &mut https, &path)?;
+    if let Some(sessions) = &section.sessions {
+        sessions.apply(reader, &mut https, &path)?;
+    }
     for (host, sni) in &section.sni {
         let different = reader.sni(sni, &https, &format!("{path}:Sni:{host}"))?;
         https.sni.insert(host.clone(), different);
@@ -164,6 +170,7 @@ fn only_http(reader: &Reader<'_>, section: &EndpointSection, path: &str) -> Resu
         ("Certificate", section.certificate.is_some()),
         ("SslProtocols", section.ssl_protocols.is_some()),
         ("ClientCertificateMode", section.client_certificate_mode.is_some()),
+        ("Sessions", section.sessions.is_some()),
         ("Sni", !section.sni.is_empty()),
     ];
     match keys.iter().find(|(_, is_there)| *is_there) {

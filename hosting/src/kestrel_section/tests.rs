@@ -8,6 +8,9 @@ use server_kestrel::{
 
 use super::*;
 
+mod certificates;
+mod sessions;
+
 fn options(text: &str) -> Result<KestrelOptions, String> {
     let configuration = Configuration::builder().json_text("appsettings.json", text).build().unwrap();
     let mut options = KestrelOptions::default();
@@ -167,7 +170,6 @@ fn what_cannot_be_of_tls_is_refused_with_its_place() {
         (endpoint(r#""Certificate": { "Name": "b" }"#), "no certificate \"b\""),
         (endpoint(r#""Certificate": { "KeyPath": "b" }"#), "Kestrel:Endpoints:A:Certificate:Path"),
         (endpoint(r#""Certificate": { "Path": "b", "Name": "c" }"#), "not both"),
-        (endpoint(r#""Certificate": { "Subject": "b" }"#), "Kestrel:Endpoints:A:Certificate:Subject"),
         (endpoint(r#""Sni": { "b": { "Certficate": {} } }"#), "Kestrel:Endpoints:A:Sni:b:Certficate"),
         (
             endpoint(r#""Sni": {}"#).replace("https", "http").replace("{}", r#"{ "a": {} }"#),
