@@ -22,6 +22,13 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{Client, Memory, hello, soon};
 
+mod policies;
+mod scan;
+mod sessions;
+mod store;
+mod ticket_keys;
+mod tool;
+
 /// Issues certificates.
 struct Authority {
     pem: String,
