@@ -108,3 +108,38 @@ impl Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::crypto;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn names(memory: &Memory) -> Vec<[u8; 16]> {
+        memory.refresh();
+        memory.current.load().0.iter().map(|key| *key.name()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_encrypts_for_its_time_and_decrypts_as_long_as_sessions_live() {
+        let random = crypto::provider().secure_random;
+        let memory = Memory::new(6 * HOUR, 12 * HOUR, random).unwrap();
+        let first = names(&memory);
+        tokio::time::advance(5 * HOUR).await;
+        assert_eq!(names(&memory), first);
+        tokio::time::advance(HOUR).await;
+        let second = names(&memory);
+        assert_eq!((second.len(), second[1]), (2, first[0]));
+        tokio::time::advance(6 * HOUR).await;
+        assert_eq!(names(&memory)[1..], second);
+        // The first one encrypted until 12 hours and a minute ago.
+        tokio::time::advance(6 * HOUR + Duration::from_secs(60)).await;
+        let fourth = names(&memory);
+        assert_eq!((fourth.len(), fourth[2]), (3, second[0]));
+        // Of what was encrypted before a long silence nothing is left but the key of its last hours.
+        tokio::time::advance(100 * HOUR).await;
+        let last = names(&memory);
+        assert_eq!((last.len(), last[1]), (2, fourth[0]));
+    }
+}

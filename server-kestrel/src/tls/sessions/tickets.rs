@@ -136,3 +136,85 @@ impl ProducesTickets for Ticketer {
         is_fresh(&opened, self.lifetime).map(<[u8]>::to_vec)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::crypto;
+    use crate::tls::policy::Certificates;
+    use crate::tls::sessions::{Identity, TicketKeys};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn ring() -> Arc<Ring> {
+        let ring = Ring::new(&TicketKeys::memory(), HOUR, crypto::provider().secure_random);
+        Arc::new(ring.unwrap().unwrap())
+    }
+
+    /// Tickets of the policy of this name.
+    fn ticketer(ring: &Arc<Ring>, policy: &str, lifetime: Duration) -> Ticketer {
+        let random = crypto::provider().secure_random;
+        let mut identity = Identity::new(random);
+        identity.add("name", policy.as_bytes());
+        let binding = Arc::new(identity.bind(Certificates::Nothing));
+        Ticketer { ring: Arc::clone(ring), binding, lifetime, random }
+    }
+
+    #[test]
+    fn a_ticket_is_for_its_policy_and_its_keys_only() {
+        let ring = ring();
+        let tickets = ticketer(&ring, "a", HOUR);
+        let ticket = tickets.encrypt(b"session").unwrap();
+        assert_ne!(tickets.encrypt(b"session").unwrap(), ticket, "each has a salt of its own");
+        assert!(!ticket.windows(7).any(|part| part == b"session"));
+        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        assert_eq!(ticketer(&ring, "a", HOUR).decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        assert_eq!(ticketer(&ring, "b", HOUR).decrypt(&ticket), None);
+        assert_eq!(ticketer(&self::ring(), "a", HOUR).decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_ticket_that_was_changed_or_cut_is_none() {
+        let tickets = ticketer(&ring(), "a", HOUR);
+        let ticket = tickets.encrypt(b"session").unwrap();
+        for index in 0..ticket.len() {
+            let mut changed = ticket.clone();
+            changed[index] ^= 1;
+            assert_eq!(tickets.decrypt(&changed), None, "byte {index}");
+            assert_eq!(tickets.decrypt(&ticket[..index]), None, "the first {index} bytes");
+        }
+        assert_eq!(tickets.decrypt(&[&ticket[..], b"x"].concat()), None);
+    }
+
+    #[test]
+    fn what_is_too_long_is_neither_encrypted_nor_decrypted() {
+        let tickets = ticketer(&ring(), "a", HOUR);
+        let longest = tickets.encrypt(&[1; MAX_SESSION]).unwrap();
+        assert_eq!(tickets.decrypt(&longest).as_deref(), Some(&[1; MAX_SESSION][..]));
+        assert_eq!(tickets.encrypt(&[1; MAX_SESSION + 1]), None);
+        let binding = tickets.binding.now();
+        let keys = tickets.ring.current();
+        let longer = keys.0[0].seal(&[1; MAX_SESSION + 1], &binding, tickets.random).unwrap();
+        assert_eq!(tickets.decrypt(&longer), None);
+    }
+
+    #[test]
+    fn a_session_is_fresh_for_its_lifetime() {
+        let at = |seconds: u64| [&seconds.to_be_bytes()[..], b"session"].concat();
+        let now = UnixTime::now().as_secs();
+        for (time, is_fresh_then) in [
+            (now, true),
+            (now - 3590, true),
+            (now - 3602, false),
+            (now + CLOCKS, true),
+            (now + CLOCKS + 60, false),
+            (0, false),
+            (u64::MAX, false),
+        ] {
+            let stamped = at(time);
+            assert_eq!(is_fresh(&stamped, HOUR).is_some(), is_fresh_then, "{time}");
+        }
+        assert_eq!(is_fresh(b"short", HOUR), None);
+        assert_eq!(is_fresh(&stamped(b"session"), HOUR), Some(&b"session"[..]));
+    }
+}
