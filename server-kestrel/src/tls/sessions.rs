@@ -26,20 +26,25 @@ use tickets::Ticketer;
 /// The resumption of TLS sessions: what of them the server remembers, or gives to clients in tickets.
 ///
 /// A session goes on only where it began: under the same certificate, server name, versions and protocols of TLS, and
-/// under the same terms for clients' certificates (whether they are asked for, roots, revocation lists). Any change
-/// of them, a renewed certificate or another revocation list included, makes the next handshake a full one. Where code judges clients'
-/// certificates or chooses the server's, nobody can tell whether it is the same code, so sessions go on in the same
-/// endpoint of the same process only. The client's certificate of a session that goes on is verified again each time,
-/// and if it has expired meanwhile, or code no longer believes it, the handshake fails.
+/// under the same terms for clients' certificates (whether they are asked for, roots, revocation lists). Any change of
+/// them, a renewed certificate or another revocation list included, makes the next handshake a full one. Where code
+/// judges clients' certificates or chooses the server's, nobody can tell whether it is the same code, so sessions go on
+/// in the same endpoint of the same process only. The client's certificate of a session that goes on is verified again
+/// each time; if it has expired meanwhile, or code no longer believes it, the connection ends as after a handshake that
+/// failed.
+///
+/// Whoever has the keys of tickets can read what was sent in TLS 1.2 in sessions with such tickets, from their first
+/// connection on, and can take the place of either side in connections of TLS 1.3 that go on with one (what was sent
+/// there before stays unread): keys belong to nobody else, and not for long.
 ///
 /// There is no early data (0-RTT).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
-    /// The sessions that are remembered for each server name that has terms of its own: about half a kilobyte each, and
-    /// the client's certificates. With tickets it is those of clients of TLS 1.2 that take none. Default is 8192; 0
-    /// remembers none; at most 16,777,216. It may be rounded up.
+    /// The sessions that are remembered for each server name that has terms of its own, about half a kilobyte each and
+    /// the client's certificates; of more the oldest are forgotten. With tickets it is those of clients of TLS 1.2 that
+    /// take none. Default is 8192; 0 remembers none; at most 16,777,216. It may be rounded up.
     pub cache_size: usize,
-    /// How long a session may go on after its handshake. Default is 12 hours; from 1 second to 7 days (RFC 8446,
+    /// How long after a connection its session may go on, on which a client is then given new tickets. Default is 12 hours; from 1 second to 7 days (RFC 8446,
     /// section 4.6.1).
     pub lifetime: Duration,
     /// What tickets are encrypted with, in place of being remembered. Default is none: there are no tickets that
@@ -84,8 +89,9 @@ pub enum TicketKeys {
         /// Where it is.
         path: PathBuf,
         /// The age at which the server itself adds a new key and removes those that nothing valid was encrypted with,
-        /// when there is a handshake. It also makes the file if there is none, so its folder must be writable; of
-        /// several processes one does it (`{path}.lock`). Default is none: somebody else does.
+        /// when there is a handshake. It also makes the file if there is none (mode 600), so its folder must be
+        /// writable; of several processes, which must run as the same user, one does it (`{path}.lock`). Default is
+        /// none: somebody else does.
         rotation: Option<Duration>,
     },
 }
