@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use server_kestrel::{SessionOptions, TicketKeys};
 
-use super::tool::{Begun, Server};
+use super::tool::{Begun, Server, begun};
 use super::*;
 
 /// All that the policies are made of.
@@ -136,6 +136,41 @@ async fn a_client_that_was_revoked_does_not_come_again() {
         assert_eq!(restarted.again(folder, version, &arguments).await, Begun::Not);
         world.folder.write("list.pem", &list);
     }
+}
+
+#[tokio::test]
+async fn a_client_whose_certificate_has_expired_does_not_come_again() {
+    let world = World::new("expired");
+    let folder = &world.folder.0;
+    let clients = Authority::new();
+    world.folder.write("roots.pem", &clients.pem);
+    let https = world.by_roots(ClientCertificateMode::Require, "roots.pem", &[]);
+    let server = Server::start(https, agreed).await;
+    let arguments = "-tls1_2 -cert short.pem -key short.pem";
+    // A slow machine gets one that is valid for longer.
+    for seconds in [3, 10, 30] {
+        let expires = std::time::SystemTime::now() + Duration::from_secs(seconds);
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(vec!["short".to_owned()]).unwrap();
+        parameters.not_after = expires.into();
+        let certificate = parameters.signed_by(&key, &clients.issuer).unwrap();
+        world.folder.write("short.pem", &(certificate.pem() + &key.serialize_pem()));
+        let keep = format!("{arguments} -sess_out session");
+        if begun(&server.ask(folder, &keep).await) == Begun::Not
+            || server.again(folder, "session", arguments).await == Begun::Not
+        {
+            continue;
+        }
+        while expires.elapsed().is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // The end of validity is a whole second, and is within it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let said = server.ask(folder, &format!("{arguments} -sess_in session")).await;
+        assert!(begun(&said) == Begun::Not && said.contains("\nReused, TLSv1.2"), "{said}");
+        return;
+    }
+    panic!("no handshake within 30 seconds");
 }
 
 #[tokio::test]
