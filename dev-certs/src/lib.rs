@@ -21,4 +21,4 @@ mod store;
 pub use certificate::{DevCertificate, InvalidPair};
 pub use error::Error;
 pub use private_file::write_private;
-pub use store::Store;
+pub use store::{Store, user_folder};

@@ -17,19 +17,24 @@ pub struct Store {
     folder: PathBuf,
 }
 
+/// `server-kestrel` in the user's data folder: `$XDG_DATA_HOME`, else `~/.local/share`; on macOS
+/// `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`. `None` if the variables of none are set.
+pub fn user_folder() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let data = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share")))
+    };
+    Some(data?.join("server-kestrel"))
+}
+
 impl Store {
-    /// `server-kestrel/dev-certs` in the user's data folder: `$XDG_DATA_HOME`, else `~/.local/share`; on macOS
-    /// `~/Library/Application Support`, on Windows `%LOCALAPPDATA%`. `None` if the variables of none are set.
+    /// `dev-certs` in the [user's folder](user_folder). `None` if there is none.
     pub fn of_user() -> Option<Self> {
-        let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let data = if cfg!(windows) {
-            variable("LOCALAPPDATA")
-        } else if cfg!(target_os = "macos") {
-            variable("HOME").map(|home| home.join("Library/Application Support"))
-        } else {
-            variable("XDG_DATA_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/share")))
-        };
-        Some(Self::in_folder(data?.join("server-kestrel/dev-certs")))
+        Some(Self::in_folder(user_folder()?.join("dev-certs")))
     }
 
     /// A folder, which need not exist yet.

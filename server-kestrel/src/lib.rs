@@ -89,6 +89,7 @@ pub use rustls;
 pub use server::Kestrel;
 pub use tls::{
     CertificateFile, CertificateSelector, ClientCertificateMode, ClientCertificateRoots,
-    ClientCertificateValidation, ClientCertificates, ClientHello, HttpsOptions, OnClientHello,
-    ServerCertificate, SniOptions, Tls, TlsLayer, TlsVersions,
+    ClientCertificateValidation, ClientCertificates, ClientHello, FindCertificate, HttpsOptions,
+    OnClientHello, ServerCertificate, SessionOptions, SniOptions, StoredCertificate, TicketKeys, Tls,
+    TlsLayer, TlsVersions,
 };

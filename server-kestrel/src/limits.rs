@@ -240,7 +240,11 @@ fn at_least(name: &'static str, value: u64, least: u64) -> Result<(), LimitError
     within(name, value, least..=u64::MAX)
 }
 
-fn within(name: &'static str, value: u64, range: std::ops::RangeInclusive<u64>) -> Result<(), LimitError> {
+pub(crate) fn within(
+    name: &'static str,
+    value: u64,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<(), LimitError> {
     if range.contains(&value) {
         return Ok(());
     }
@@ -251,11 +255,15 @@ fn within(name: &'static str, value: u64, range: std::ops::RangeInclusive<u64>) 
     Err(refused(name, format_args!("{value}"), format_args!("from {least} to {most}")))
 }
 
-fn refused(name: &'static str, value: fmt::Arguments<'_>, wanted: fmt::Arguments<'_>) -> LimitError {
+pub(crate) fn refused(
+    name: &'static str,
+    value: fmt::Arguments<'_>,
+    wanted: fmt::Arguments<'_>,
+) -> LimitError {
     LimitError { name, value: value.to_string(), wanted: wanted.to_string() }
 }
 
-/// A limit that the server cannot hold.
+/// A limit, or an option of TLS sessions, that the server cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitError {
     name: &'static str,
@@ -264,7 +272,8 @@ pub struct LimitError {
 }
 
 impl LimitError {
-    /// The field of [`Limits`]; fields of other structs follow after a dot, as in `http2.max_frame_size`.
+    /// The field of [`Limits`] or of [`HttpsOptions`](crate::HttpsOptions); fields of other structs follow after a dot,
+    /// as in `http2.max_frame_size`.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -277,7 +286,7 @@ impl LimitError {
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the limit {} is {}; it must be {}", self.name, self.value, self.wanted)
+        write!(f, "{} is {}; it must be {}", self.name, self.value, self.wanted)
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::crypto::CryptoProvider;
 use rustls::server::Acceptor;
 use server_abstractions::{
     BoxConnectionService, BoxError, BoxFuture, Connection, FeatureCollection, HttpConnectionFeature,
@@ -20,17 +19,22 @@ use crate::connection::{Accepted, given_up};
 
 mod certificate;
 mod client_certificates;
+mod crypto;
 mod handshake;
 mod inspection;
 mod options;
 mod policy;
 mod reloadable;
+mod sessions;
+mod store;
 
 pub use certificate::{CertificateFile, ServerCertificate};
 pub use client_certificates::{
     ClientCertificateMode, ClientCertificateRoots, ClientCertificateValidation, ClientCertificates,
 };
 pub use options::{CertificateSelector, ClientHello, HttpsOptions, OnClientHello, SniOptions, TlsVersions};
+pub use sessions::{SessionOptions, TicketKeys};
+pub use store::{FindCertificate, StoredCertificate};
 
 use handshake::Handshake;
 use policy::Policies;
@@ -56,14 +60,19 @@ impl TlsLayer {
     /// Reads the certificates and makes the layer. The protocols are what ALPN offers: `h2`, then `http/1.1`.
     ///
     /// # Errors
-    /// When there is no certificate, a file cannot be read, key and certificate do not fit, or clients' certificates
-    /// cannot be verified.
+    /// When there is no certificate, a file cannot be read, key and certificate do not fit, clients' certificates
+    /// cannot be verified, or the keys of session tickets cannot be used.
     pub fn new(options: &HttpsOptions, protocols: HttpProtocols) -> Result<Self, StartError> {
         if options.max_concurrent_handshakes == Some(0) {
             return Err(StartError::configuration("max_concurrent_handshakes is 0; it must be at least 1"));
         }
-        let provider = Arc::new(provider());
+        options.sessions.check()?;
+        let provider = Arc::new(crypto::provider());
         let policies = match options.on_client_hello {
+            Some(_) if options.sessions != SessionOptions::default() => {
+                let message = "sessions are configured, and on_client_hello chooses the whole TLS configuration; configure them there";
+                return Err(StartError::configuration(message));
+            }
             // Nobody asks for them.
             Some(_) => Policies::refusing(&provider)?,
             None => Policies::new(options, protocols, &provider)?,
@@ -76,19 +85,6 @@ impl TlsLayer {
                 .max_concurrent_handshakes
                 .map(|most| Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
         })))
-    }
-}
-
-/// The crypto provider that was compiled in; the process-wide default is left to the program.
-fn provider() -> CryptoProvider {
-    #[cfg(feature = "aws-lc-rs")]
-    return rustls::crypto::aws_lc_rs::default_provider();
-    #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-    return rustls::crypto::ring::default_provider();
-    #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
-    {
-        compile_error!("server-kestrel needs one of the features `aws-lc-rs` (the default) and `ring`");
-        unreachable!()
     }
 }
 
@@ -181,20 +177,15 @@ async fn shake_hands(terms: &Terms, io: Box<dyn Io>, features: &FeatureCollectio
         None => None,
     };
     let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
-    let config = match &terms.on_client_hello {
-        Some(choose) => {
-            let config = (choose.0)(hello(&start, features));
-            config.await.map_err(io::Error::other)?
-        }
-        None => {
-            let policy = terms.policies.find(start.client_hello().server_name());
-            if let Some(reloadable) = &policy.reloadable {
-                reloadable.refresh().await;
-            }
-            Arc::clone(&policy.config)
-        }
-    };
-    start.into_stream(config).await
+    if let Some(choose) = &terms.on_client_hello {
+        let config = (choose.0)(hello(&start, features)).await.map_err(io::Error::other)?;
+        return start.into_stream(config).await;
+    }
+    let policy = terms.policies.find(start.client_hello().server_name());
+    policy.refresh().await;
+    let stream = start.into_stream(Arc::clone(&policy.config)).await?;
+    policy.check_resumed(stream.get_ref().1)?;
+    Ok(stream)
 }
 
 fn hello(start: &StartHandshake<Box<dyn Io>>, features: &FeatureCollection) -> ClientHello {

@@ -1,33 +1,17 @@
-//! The keys of TLS: certificates, versions, server names, client certificates.
+//! The keys of TLS: versions, server names, client certificates.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use server_kestrel::{
-    CertificateFile, ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions,
-    ServerCertificate, SniOptions, TlsVersions,
+    ClientCertificateMode, ClientCertificateRoots, HttpProtocols, HttpsOptions, SniOptions, TlsVersions,
 };
 
 use super::ProtocolsSection;
+use super::certificate::CertificateSection;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
-
-/// A certificate: in files, or by the name that it has below `Kestrel:Certificates`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
-pub(super) struct CertificateSection {
-    /// The name of a certificate below `Kestrel:Certificates`, in the place of a `Path`. Default is none.
-    name: Option<String>,
-    /// A file with the chain in PEM, or with chain and key in PKCS#12; a relative path starts from the content root.
-    /// Default is none.
-    path: Option<PathBuf>,
-    /// A file with the key in PEM; a relative path starts from the content root. Default is the file of `Path`.
-    key_path: Option<PathBuf>,
-    /// The password of the key or of the PKCS#12 file, better kept in a variable of the environment. Default is none.
-    password: Option<String>,
-}
 
 /// What is different for a server name.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -115,47 +99,6 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The certificate that a section of this path names.
-    pub(super) fn certificate(
-        &self,
-        section: &CertificateSection,
-        path: &str,
-    ) -> Result<ServerCertificate, ConfigurationError> {
-        let invalid =
-            |key: &str, reason: String| self.configuration.invalid(&format!("{path}:{key}"), reason);
-        match (&section.name, &section.path) {
-            (Some(name), None) => {
-                let named = self.certificates.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-                let Some((key, named)) = named else {
-                    let reason = format!("there is no certificate {name:?} below Kestrel:Certificates");
-                    return Err(invalid("Name", reason));
-                };
-                if named.name.is_some() {
-                    return Err(invalid(
-                        "Name",
-                        "a certificate with a name of its own names no other".to_owned(),
-                    ));
-                }
-                self.certificate(named, &format!("Kestrel:Certificates:{key}"))
-            }
-            (None, Some(file)) => {
-                let rooted = |path: &PathBuf| rooted(self.environment, path);
-                Ok(ServerCertificate::File(CertificateFile {
-                    path: rooted(file),
-                    key_path: section.key_path.as_ref().map(rooted),
-                    password: section.password.clone(),
-                }))
-            }
-            (Some(_), Some(_)) => {
-                Err(invalid("Name", "a certificate has a Name or a Path, not both".to_owned()))
-            }
-            (None, None) => Err(invalid(
-                "Path",
-                "a certificate needs a Path, or the Name of one below Kestrel:Certificates".to_owned(),
-            )),
-        }
-    }
-
     /// The versions that the list of this path names.
     pub(super) fn versions(
         &self,

@@ -148,12 +148,16 @@ impl From<MinDataRateSection> for MinDataRate {
 }
 
 /// Tells `null` from a key that is absent; what cannot be `null` is refused then.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 /// Of a limit that cannot be lifted.
-fn required_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+pub(super) fn required_duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     duration::deserialize(deserializer).map(Some)
 }
 
@@ -163,7 +167,7 @@ fn present_duration<'de, D: Deserializer<'de>>(
     duration::optional::deserialize(deserializer).map(Some)
 }
 
-fn set<T>(option: &mut T, value: Option<impl Into<T>>) {
+pub(super) fn set<T>(option: &mut T, value: Option<impl Into<T>>) {
     if let Some(value) = value {
         *option = value.into();
     }

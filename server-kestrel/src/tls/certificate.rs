@@ -10,7 +10,9 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use server_abstractions::StartError;
 
+use super::StoredCertificate;
 use super::inspection::inspect;
+use super::reloadable::{Look, Source, Stamp};
 
 /// Where the server's certificate comes from.
 #[derive(Clone)]
@@ -19,6 +21,10 @@ pub enum ServerCertificate {
     /// A chain and its private key in files. A file that changes is read again, and new handshakes use it within
     /// five seconds.
     File(CertificateFile),
+    /// A chain and its private key, looked for in a folder. What changes there is looked at again, and new handshakes
+    /// use what fits best within five seconds.
+    #[doc(alias = "X509Store")]
+    Store(StoredCertificate),
     /// A chain and its private key as PEM text.
     Pem {
         /// The chain, the server's own certificate first.
@@ -62,6 +68,7 @@ impl PartialEq for ServerCertificate {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File(one), Self::File(two)) => one == two,
+            (Self::Store(one), Self::Store(two)) => one == two,
             (Self::Pem { certificate, key, password }, Self::Pem { certificate: c, key: k, password: p }) => {
                 certificate == c && key == k && password == p
             }
@@ -78,6 +85,7 @@ impl fmt::Debug for ServerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => write!(f, "File({file:?})"),
+            Self::Store(stored) => write!(f, "Store({stored:?})"),
             Self::Pem { .. } => f.write_str("Pem"),
             Self::Rustls(_) => f.write_str("Rustls"),
         }
@@ -101,6 +109,46 @@ impl CertificateFile {
             (chain_of(&content, &name)?, key_of(&content, password, &name)?)
         };
         certified(chain, key, provider, &format_args!("{self:?}"))
+    }
+}
+
+impl CertificateFile {
+    /// Reads the chain; without the key, unless it cannot be had without it.
+    pub(super) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, StartError> {
+        let content = read(&self.path, "certificate")?;
+        if is_pem(&content) {
+            return chain_of(&content, &self.path.display());
+        }
+        let password = self.password.as_deref().unwrap_or_default();
+        from_pkcs12(&content, password, &self.path).map(|(chain, _)| chain)
+    }
+}
+
+/// A file, for the provider that can use it.
+pub(super) struct FileSource(pub(super) CertificateFile, pub(super) Arc<CryptoProvider>);
+
+impl fmt::Debug for FileSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Source<CertifiedKey> for FileSource {
+    fn what(&self) -> &'static str {
+        "a certificate"
+    }
+
+    fn look(&self) -> Look {
+        let files = [Some(&self.0.path), self.0.key_path.as_ref()];
+        files.into_iter().flatten().map(|path| Stamp::of(path)).collect()
+    }
+
+    fn load(&self) -> Result<CertifiedKey, StartError> {
+        self.0.load(&self.1)
+    }
+
+    fn is_same(&self, one: &CertifiedKey, other: &CertifiedKey) -> bool {
+        one.cert == other.cert
     }
 }
 

@@ -15,6 +15,8 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use server_abstractions::StartError;
 
+use super::sessions::Identity;
+
 /// Whether clients are asked for a certificate, and which ones are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientCertificates {
@@ -115,24 +117,31 @@ impl PartialEq for ClientCertificateValidation {
 impl Eq for ClientCertificateValidation {}
 
 impl ClientCertificates {
-    /// Who verifies, if anybody does.
+    /// Who verifies, if anybody does. What is believed is added to the identity of the policy.
     pub(super) fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,
+        identity: &mut Identity,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, StartError> {
+        identity.add("clients", format!("{:?}", self.mode).as_bytes());
         if self.mode == ClientCertificateMode::None {
             return Ok(None);
         }
         if let Some(validation) = &self.validation {
+            identity.add_code()?;
             return Ok(Some(Arc::new(Judged {
                 validation: validation.clone(),
                 is_mandatory: self.mode == ClientCertificateMode::Require,
                 algorithms: provider.signature_verification_algorithms,
             })));
         }
+        let (roots, lists) = (self.root_store()?, self.lists()?);
+        identity.add_roots(&roots);
+        for list in &lists {
+            identity.add("revocation list", list);
+        }
         let mut builder =
-            WebPkiClientVerifier::builder_with_provider(self.root_store()?, Arc::clone(provider))
-                .with_crls(self.lists()?);
+            WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).with_crls(lists);
         if self.mode == ClientCertificateMode::Allow {
             builder = builder.allow_unauthenticated();
         }

@@ -14,8 +14,7 @@ pub(super) fn inspect(chain: &[CertificateDer<'_>], name: &dyn fmt::Display) -> 
     let (_, certificate) = X509Certificate::from_der(own).map_err(|error| {
         StartError::configuration(format!("the certificate {name} cannot be parsed")).with_source(error)
     })?;
-    let usage = certificate.extended_key_usage().ok().flatten();
-    if usage.is_some_and(|usage| !usage.value.any && !usage.value.server_auth) {
+    if !is_for_servers(&certificate) {
         let message = format!(
             "the certificate {name} may not be used by a server: its extended key usage lacks serverAuth"
         );
@@ -42,4 +41,10 @@ pub(super) fn inspect(chain: &[CertificateDer<'_>], name: &dyn fmt::Display) -> 
         );
     }
     Ok(())
+}
+
+/// Whether its extended key usage, if it has any, lets a server use it.
+pub(super) fn is_for_servers(certificate: &X509Certificate<'_>) -> bool {
+    let usage = certificate.extended_key_usage().ok().flatten();
+    usage.is_none_or(|usage| usage.value.any || usage.value.server_auth)
 }

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use server_abstractions::{BoxError, BoxFuture};
 
-use super::{CertificateFile, ClientCertificates, ServerCertificate};
+use super::{CertificateFile, ClientCertificates, ServerCertificate, SessionOptions};
 use crate::HttpProtocols;
 
 /// TLS on an endpoint.
@@ -24,6 +24,9 @@ pub struct HttpsOptions {
     pub tls_versions: TlsVersions,
     /// Whether clients are asked for a certificate. Default is not.
     pub client_certificates: ClientCertificates,
+    /// How sessions go on when a client comes again. A certificate that is a whole TLS configuration
+    /// ([`ServerCertificate::Rustls`]) brings its own, and these are refused then.
+    pub sessions: SessionOptions,
     /// What is different for a server name that the client asks for (SNI): a name, `*.` and the end of names, or `*`
     /// for all others and for clients that name none. The exact name comes first, then the longest end. If there is
     /// any and none matches, the handshake is refused. Default is none.
@@ -46,6 +49,7 @@ impl Default for HttpsOptions {
             certificate: None,
             tls_versions: TlsVersions::default(),
             client_certificates: ClientCertificates::default(),
+            sessions: SessionOptions::default(),
             sni: BTreeMap::new(),
             certificate_selector: None,
             on_client_hello: None,

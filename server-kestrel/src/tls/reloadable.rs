@@ -1,5 +1,6 @@
-//! A certificate in files that may change while it is used.
+//! What lies in files that may change while it is used.
 
+use std::fmt;
 use std::fs::Metadata;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,39 +8,102 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rustls::crypto::CryptoProvider;
-use rustls::sign::CertifiedKey;
 use server_abstractions::StartError;
 use tokio::time::Instant;
-
-use super::CertificateFile;
 
 /// How often the files are looked at, at the most, and only while there are handshakes.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// The certificate of new handshakes.
+/// Files, and what is made of them. Its functions may block.
+pub(super) trait Source<T>: fmt::Debug + Send + Sync {
+    /// What it is, for events: `a certificate`.
+    fn what(&self) -> &'static str;
+
+    /// What the files look like.
+    fn look(&self) -> Look;
+
+    fn load(&self) -> Result<T, StartError>;
+
+    /// Whether the files have changed and yet say the same.
+    fn is_same(&self, one: &T, other: &T) -> bool;
+}
+
+/// What tells one state of the files from the next.
+pub(super) type Look = Vec<Option<Stamp>>;
+
+/// What tells one state of a file from the next, also after a rename, a change of its mode, and behind a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    number: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// `None`: there is no such file.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        let (number, changed) = unix(&metadata);
+        Some(Self { modified: metadata.modified().ok(), length: metadata.len(), number, changed })
+    }
+
+    /// Of what is no file and yet another one each turn.
+    pub(super) fn of_turn(turn: u64) -> Self {
+        Self { modified: None, length: 0, number: turn, changed: (0, 0) }
+    }
+}
+
+/// Number of the file, and when anything about it changed.
+#[cfg(unix)]
+fn unix(metadata: &Metadata) -> (u64, (i64, i64)) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), (metadata.ctime(), metadata.ctime_nsec()))
+}
+
+#[cfg(not(unix))]
+fn unix(_: &Metadata) -> (u64, (i64, i64)) {
+    (0, (0, 0))
+}
+
+/// How often files are read again that change while they are read.
+const RETRIES: usize = 3;
+
+/// Reads the files, and tells what they looked like before. Whoever replaces a certificate and its key as two files may be
+/// at it: what does not fit together is read again as long as the files change.
+fn load<T>(source: &dyn Source<T>) -> (Look, Result<T, StartError>) {
+    let mut look = source.look();
+    let mut loaded = source.load();
+    for _ in 0..RETRIES {
+        let now = source.look();
+        if loaded.is_ok() || now == look {
+            break;
+        }
+        look = now;
+        loaded = source.load();
+    }
+    (look, loaded)
+}
+
+/// What new handshakes use.
 #[derive(Debug)]
-pub(super) struct Reloadable {
-    file: CertificateFile,
-    provider: Arc<CryptoProvider>,
-    current: ArcSwap<CertifiedKey>,
+pub(super) struct Reloadable<T> {
+    source: Box<dyn Source<T>>,
+    current: ArcSwap<T>,
     /// When the files were looked at last, and what they looked like when they were read.
     seen: Mutex<(Instant, Look)>,
     is_looking: AtomicBool,
 }
 
-/// What tells one state of the files from the next, also after a rename and behind a symbolic link.
-type Look = [Option<(Option<SystemTime>, u64, u64)>; 2];
-
-impl Reloadable {
-    pub(super) fn new(file: CertificateFile, provider: &Arc<CryptoProvider>) -> Result<Self, StartError> {
-        let (look, certificate) = load(&file, provider);
-        let current = ArcSwap::from_pointee(certificate?);
+impl<T: Send + Sync + 'static> Reloadable<T> {
+    pub(super) fn new(source: impl Source<T> + 'static) -> Result<Self, StartError> {
+        let (look, loaded) = load(&source);
+        let current = ArcSwap::from_pointee(loaded?);
         let seen = Mutex::new((Instant::now(), look));
-        Ok(Self { file, provider: Arc::clone(provider), current, seen, is_looking: AtomicBool::new(false) })
+        Ok(Self { source: Box::new(source), current, seen, is_looking: AtomicBool::new(false) })
     }
 
-    pub(super) fn current(&self) -> Arc<CertifiedKey> {
+    pub(super) fn current(&self) -> Arc<T> {
         self.current.load_full()
     }
 
@@ -53,71 +117,40 @@ impl Reloadable {
             return;
         }
         let this = Arc::clone(self);
-        // A file system that does not answer keeps a thread, and the certificate as it is.
+        // A file system that does not answer keeps a thread, and what is used as it is.
         let look = tokio::task::spawn_blocking(move || this.look());
         let _ = tokio::time::timeout(INTERVAL, look).await;
     }
 
     fn look(&self) {
-        let now = look_at(&self.file);
         let is_changed = {
+            let now = self.source.look();
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.0 = Instant::now();
             seen.1 != now
         };
         if is_changed {
-            let (look, certificate) = load(&self.file, &self.provider);
-            self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = look;
-            match certificate {
-                Ok(certificate) => {
-                    self.current.store(Arc::new(certificate));
-                    tracing::info!(certificate = ?self.file, "a certificate has changed, and is used from now on");
-                }
-                Err(error) => tracing::error!(
-                    certificate = ?self.file,
-                    error = &error as &dyn std::error::Error,
-                    "a certificate has changed and cannot be used; the last one is used as before"
-                ),
-            }
+            self.load();
         }
         self.is_looking.store(false, Ordering::Release);
     }
-}
 
-/// How often files are read again that change while they are read.
-const RETRIES: usize = 3;
-
-/// Reads the files, and tells what they looked like before. Whoever replaces a certificate and its key as two files may be
-/// at it: what does not fit together is read again as long as the files change.
-fn load(file: &CertificateFile, provider: &CryptoProvider) -> (Look, Result<CertifiedKey, StartError>) {
-    let mut look = look_at(file);
-    let mut certificate = file.load(provider);
-    for _ in 0..RETRIES {
-        let now = look_at(file);
-        if certificate.is_ok() || now == look {
-            break;
+    fn load(&self) {
+        let what = self.source.what();
+        let (look, loaded) = load(&*self.source);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = look;
+        match loaded {
+            Ok(new) => {
+                let old = self.current.swap(Arc::new(new));
+                if !self.source.is_same(&old, &self.current.load()) {
+                    tracing::info!(source = ?self.source, "{what} has changed, and is used from now on");
+                }
+            }
+            Err(error) => tracing::error!(
+                source = ?self.source,
+                error = &error as &dyn std::error::Error,
+                "{what} has changed and cannot be used; the last one is used as before"
+            ),
         }
-        look = now;
-        certificate = file.load(provider);
     }
-    (look, certificate)
-}
-
-fn look_at(file: &CertificateFile) -> Look {
-    [Some(file.path.as_path()), file.key_path.as_deref()].map(|path| path.and_then(look_at_one))
-}
-
-fn look_at_one(path: &Path) -> Option<(Option<SystemTime>, u64, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok(), metadata.len(), number(&metadata)))
-}
-
-#[cfg(unix)]
-fn number(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
-}
-
-#[cfg(not(unix))]
-fn number(_: &Metadata) -> u64 {
-    0
 }

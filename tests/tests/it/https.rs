@@ -21,6 +21,13 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{Authority, Client, Memory, hello, soon};
 
+mod policies;
+mod scan;
+mod sessions;
+mod store;
+mod ticket_keys;
+mod tool;
+
 async fn secure<M>(https: HttpsOptions, app: impl server_abstractions::IntoService<M>) -> Memory {
     Memory::start_endpoint(|endpoint| endpoint.https(https), app).await
 }

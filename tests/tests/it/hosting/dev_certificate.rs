@@ -96,3 +96,50 @@ async fn without_a_place_for_it_the_start_fails() {
     let error = launch().env("XDG_DATA_HOME", "/dev/null").fail().await;
     assert!(error.contains("/dev/null/server-kestrel/dev-certs"), "{error}");
 }
+
+/// Asks the program by the name `localhost`, trusting nothing but this certificate.
+async fn assert_shows(program: &Program, certificate: &str) {
+    let resolve = format!("localhost:{}:127.0.0.1", program.address().port());
+    let url = format!("https://localhost:{}/", program.address().port());
+    let answer = curl(["--cacert", certificate, "--resolve", &resolve, &url]).await;
+    assert_eq!(answer.text(), "Hello, World!");
+}
+
+#[tokio::test]
+async fn one_that_was_exported_for_the_application_is_used_by_its_password() {
+    let data = Folder::new();
+    let made = crate::support::Certificate::new();
+    let certificate = data.write("own.crt", &made.pem).display().to_string();
+    let key = data.write("own.key", &made.key_pem).display().to_string();
+    let launch = || {
+        let launch = Launch::of("hello").data(&data).args(["--urls", "https://127.0.0.1:0"]);
+        launch.env("Kestrel__Certificates__Development__Password", "secret")
+    };
+    let place = data.path().join("server-kestrel/https/hello.pfx").display().to_string();
+    let error = launch().fail().await;
+    assert!(error.contains("Kestrel:Certificates:Development:Password") && error.contains(&place), "{error}");
+
+    data.write("server-kestrel/https/hello.pfx", "");
+    let export =
+        ["pkcs12", "-export", "-in", &certificate, "-inkey", &key, "-passout", "pass:secret", "-out"];
+    output_of("openssl", export.into_iter().chain([&place[..]])).await;
+    assert_shows(&launch().start().await, &certificate).await;
+    let error = launch().env("Kestrel__Certificates__Development__Password", "wrong").fail().await;
+    assert!(error.contains("is the password right?"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_is_found_in_the_store_of_the_user() {
+    let data = Folder::new();
+    let made = crate::support::Certificate::new();
+    let certificate = data.write("server-kestrel/certificates/My/own.crt", &made.pem).display().to_string();
+    data.write("server-kestrel/certificates/My/own.key", &made.key_pem);
+    let launch = |subject: &str| {
+        let launch = Launch::of("hello").data(&data).args(["--urls", "https://127.0.0.1:0"]);
+        launch.env("Kestrel__Certificates__Default__Subject", subject)
+    };
+    // What the tests' certificates are called by the library that makes them.
+    assert_shows(&launch("rcgen self signed").start().await, &certificate).await;
+    let error = launch("somebody else").fail().await;
+    assert!(error.contains("server-kestrel/certificates/My: none of these can be used: own.crt"), "{error}");
+}
