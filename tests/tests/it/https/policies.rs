@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use server_kestrel::{SessionOptions, TicketKeys};
 
+use server_kestrel::ServerCertificate;
+
 use super::tool::{Begun, Server, begun};
 use super::*;
 
@@ -150,11 +152,8 @@ async fn a_client_whose_certificate_has_expired_does_not_come_again() {
     // A slow machine gets one that is valid for longer.
     for seconds in [3, 10, 30] {
         let expires = std::time::SystemTime::now() + Duration::from_secs(seconds);
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(vec!["short".to_owned()]).unwrap();
-        parameters.not_after = expires.into();
-        let certificate = parameters.signed_by(&key, &clients.issuer).unwrap();
-        world.folder.write("short.pem", &(certificate.pem() + &key.serialize_pem()));
+        let short = clients.issue_with("short", |parameters| parameters.not_after = expires.into());
+        world.folder.write("short.pem", &(short.pem + &short.key_pem));
         let keep = format!("{arguments} -sess_out session");
         if begun(&server.ask(folder, &keep).await) == Begun::Not
             || server.again(folder, "session", arguments).await == Begun::Not

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 
+use rustls::version::TLS13;
+
 use super::tool::{Begun, Server, begun};
 use super::*;
 

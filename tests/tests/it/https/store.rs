@@ -6,7 +6,12 @@ use rustls::pki_types::UnixTime;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use server_kestrel::{FindCertificate, StoredCertificate, TlsLayer};
 
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use server_kestrel::ServerCertificate;
+
 use super::*;
+use crate::support::Issued;
 
 /// Makes a certificate of this subject that is valid for so many days; a negative number has passed.
 fn make(

@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use server_kestrel::{SessionOptions, TicketKeys, TlsLayer};
 
+use server_kestrel::ServerCertificate;
+
 use super::tool::{Begun, Server};
 use super::*;
 
