@@ -1,8 +1,7 @@
 //! TLS that is chosen: by files, by server names, by certificates of clients.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,8 @@ mod sessions;
 mod store;
 mod ticket_keys;
 mod tool;
+
+use tool::{Folder, openssl};
 
 async fn secure<M>(https: HttpsOptions, app: impl server_abstractions::IntoService<M>) -> Memory {
     Memory::start_endpoint(|endpoint| endpoint.https(https), app).await
@@ -58,34 +59,6 @@ async fn agreed(request: Request<Body>) -> Response<Body> {
         if client.client_certificate().is_some() { "known" } else { "unknown" }
     );
     Response::new(Body::from(text))
-}
-
-/// A folder of the test's own, removed at its end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("https-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn write(&self, name: &str, content: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn openssl(folder: &Path, arguments: &str) {
-    let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Certificates that are looked for in a folder.
 
+use std::process::Command;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::UnixTime;

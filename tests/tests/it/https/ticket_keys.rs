@@ -1,6 +1,7 @@
 //! Keys of session tickets that processes share.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use server_kestrel::{SessionOptions, TicketKeys, TlsLayer};
