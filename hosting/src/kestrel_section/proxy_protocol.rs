@@ -27,7 +27,7 @@ pub(super) struct ProxyProtocolSection {
 /// An address, or a network in CIDR notation.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from, with = "String"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from, with = "String", extend("pattern" = r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$", "patternErrorMessage" = "expected an IP address, or a network such as 10.0.0.0/8")))]
 struct Network(IpNet);
 
 impl TryFrom<String> for Network {

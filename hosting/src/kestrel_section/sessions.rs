@@ -22,7 +22,7 @@ pub(super) struct SessionsSection {
     cache_size: Option<usize>,
     /// How long a session may go on, a week at the most. Default is 12 hours.
     #[serde(deserialize_with = "required_duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("minimum" = 1, "default" = "12:00:00")))]
+    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("minimum" = 1, "maximum" = 604_800, "default" = "12:00:00")))]
     lifetime: Option<Duration>,
     /// Whether clients keep their sessions, encrypted, in the place of the server. Default is `false`, and `true` with a `TicketKeyFile`.
     #[serde(deserialize_with = "present")]

@@ -189,6 +189,14 @@ const STRICTER_SERVER: &[(&str, &str)] = &[
     ("KeepAlivePingDelay", "0"),
     ("KeepAlivePingTimeout", "0"),
     ("GracePeriod", "0"),
+    ("Lifetime", "0"),
+    // The keys of one lifetime are not too many.
+    ("TicketKeyRotation", "0"),
+    ("TicketKeyRotation", "1"),
+    ("TicketKeyRotation", "1.5"),
+    ("TicketKeyRotation", "7"),
+    ("TicketKeyRotation", "30"),
+    ("TicketKeyRotation", "00:00:30"),
     // What may wait is not less than a head may have.
     ("MaxRequestBufferSize", "1"),
     ("MaxRequestBufferSize", "30"),
@@ -206,6 +214,12 @@ const STRICTER_SCHEMA: &[(&str, &str)] = &[
     ("AddServerHeader", "0"),
     ("AllowAlternateSchemes", "1"),
     ("AllowAlternateSchemes", "0"),
+    ("AllowInvalid", "1"),
+    ("AllowInvalid", "0"),
+    ("Tickets", "1"),
+    ("Tickets", "0"),
+    ("TrustUnixSockets", "1"),
+    ("TrustUnixSockets", "0"),
     // A list is a section whose keys are numbers, so that it can be overridden by variables.
     ("Certificates", "[{}]"),
     ("Sni", "[{}]"),
@@ -264,6 +278,9 @@ fn settings(key: &str, value: &Value) -> Value {
         }
         if ["KeyPath", "Password"].contains(name) {
             section.insert("Path".to_owned(), json!("a.pem"));
+        }
+        if *name == "TicketKeyRotation" {
+            section.insert("Tickets".to_owned(), json!(true));
         }
         section.insert((*name).to_owned(), settings);
         settings = Value::Object(section);
