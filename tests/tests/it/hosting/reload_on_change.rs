@@ -40,6 +40,8 @@ async fn endpoints_come_and_go_and_those_that_stay_notice_nothing() {
     assert_eq!(idle.get("/").await.status, 200);
 
     settings(&program, &endpoints(&[("A", url(stays))]));
+    // Its last answer says so, and no request is lost.
+    soon(async { while !idle.get("/").await.closes() {} }).await;
     idle.closed().await;
     soon(async { while TcpStream::connect(("127.0.0.1", comes)).is_ok() {} }).await;
     // The first connection has lived through all of it.
