@@ -50,7 +50,9 @@ mod connection;
 mod context;
 mod features;
 mod lifetime;
+mod network;
 mod path;
+mod path_base;
 mod server;
 
 pub use address::{Address, AddressError, AddressTarget};
@@ -70,7 +72,9 @@ pub use features::{
 };
 pub use http;
 pub use lifetime::{Lifetime, LifetimeGuard};
+pub use network::{IpNetwork, IpNetworkError};
 pub use path::decode_path;
+pub use path_base::take_path_base;
 pub use server::{Running, Server, ServerError, StartError, Stopped};
 
 /// Any error, boxed: what bodies and connection services fail with.
