@@ -25,6 +25,7 @@ mod malformed;
 mod pipelines;
 mod program;
 mod protocols;
+mod proxy;
 mod reasons;
 mod reload;
 mod repository;
