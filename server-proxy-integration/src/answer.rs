@@ -5,7 +5,8 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The future of a layer that answers some requests itself and passes the others on.
+    /// The future of a layer that answers some requests itself and passes the others on. It is hardly larger than the one
+    /// of the service behind.
     #[derive(Debug)]
     pub struct AnswerFuture<F, R> {
         #[pin]
@@ -18,7 +19,7 @@ pin_project! {
     #[derive(Debug)]
     enum Step<F, R> {
         Passed { #[pin] future: F },
-        Answered { answer: Option<Response<R>> },
+        Answered { answer: fn() -> Response<R> },
     }
 }
 
@@ -27,8 +28,8 @@ impl<F, R> AnswerFuture<F, R> {
         Self { step: Step::Passed { future } }
     }
 
-    pub(crate) fn answered(answer: Response<R>) -> Self {
-        Self { step: Step::Answered { answer: Some(answer) } }
+    pub(crate) fn answered(answer: fn() -> Response<R>) -> Self {
+        Self { step: Step::Answered { answer } }
     }
 }
 
@@ -41,10 +42,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().step.project() {
             StepProjection::Passed { future } => Poll::Ready(ready!(future.poll(cx))),
-            // Who polls once more after the answer waits for ever, as the contract of futures allows.
-            StepProjection::Answered { answer } => {
-                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
-            }
+            StepProjection::Answered { answer } => Poll::Ready(Ok(answer())),
         }
     }
 }

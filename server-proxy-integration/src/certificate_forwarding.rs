@@ -143,6 +143,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         let rules = self.rules.current();
         if rules.is_named(&request) {
@@ -199,6 +200,7 @@ impl Settled {
         request.headers().keys().any(|name| self.lengths.have_one_like(name) && is_named(name))
     }
 
+    #[inline(never)]
     fn take<B>(&self, request: &mut Request<B>) {
         let peer = Peer::of_the_socket(request);
         if self.known.include(peer) {

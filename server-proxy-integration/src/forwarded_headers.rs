@@ -120,6 +120,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         self.rules.current().apply(&mut request);
         self.inner.call(request)

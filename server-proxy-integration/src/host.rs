@@ -32,9 +32,21 @@ pub(crate) fn split_host(host: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
+#[inline]
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!$&'()-._~".contains(&byte)
+    NAME_BYTES[usize::from(byte)]
 }
+
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'-' | b'.' | b'_' | b'~');
+        byte += 1;
+    }
+    table
+};
 
 /// The hosts that are allowed: names, `*.` and the end of names, or all.
 #[derive(Clone, Debug)]
@@ -78,6 +90,10 @@ impl HostPatterns {
     /// Whether a host, of which the port counts for nothing, is allowed. What is no host is not, unless all are.
     pub(crate) fn allow(&self, host: &[u8]) -> bool {
         let Some(patterns) = &self.patterns else { return true };
+        // Most requests name a host just as it is allowed, which needs no closer look.
+        if patterns.iter().any(|pattern| matches!(pattern, Pattern::Name(name) if **name == *host)) {
+            return true;
+        }
         let Some((name, _)) = split_host(host) else { return false };
         patterns.iter().any(|pattern| pattern.matches(name))
     }

@@ -123,12 +123,13 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let filter = self.rules.current();
         if filter.allows(&request) {
             AnswerFuture::passed(self.inner.call(request))
         } else {
-            AnswerFuture::answered(filter.refusal())
+            AnswerFuture::answered(if filter.include_message { refuse_with_page } else { refuse })
         }
     }
 }
@@ -196,16 +197,18 @@ impl Filter {
         }
         is_allowed
     }
+}
 
-    fn refusal<R: From<Bytes>>(&self) -> Response<R> {
-        let page = if self.include_message { PAGE } else { "" };
-        let mut response = Response::new(R::from(Bytes::from_static(page.as_bytes())));
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        if self.include_message {
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(PAGE.len()));
-        }
-        response
-    }
+fn refuse<R: From<Bytes>>() -> Response<R> {
+    let mut response = Response::new(R::from(Bytes::new()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
+fn refuse_with_page<R: From<Bytes>>() -> Response<R> {
+    let mut response = refuse::<R>().map(|_| R::from(Bytes::from_static(PAGE.as_bytes())));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(PAGE.len()));
+    response
 }

@@ -87,33 +87,44 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.shared.answer(&mut request) {
             None => AnswerFuture::passed(self.inner.call(request)),
-            Some(status) => {
-                let mut response = Response::new(R::default());
-                *response.status_mut() = status;
-                AnswerFuture::answered(response)
-            }
+            Some(Refusal::NotPaired) => AnswerFuture::answered(|| empty(StatusCode::BAD_REQUEST)),
+            Some(Refusal::Stopping) => AnswerFuture::answered(|| empty(StatusCode::ACCEPTED)),
         }
     }
 }
 
+/// Why a request does not reach the application.
+enum Refusal {
+    NotPaired,
+    /// It was the request to stop.
+    Stopping,
+}
+
+fn empty<R: Default>(status: StatusCode) -> Response<R> {
+    let mut response = Response::new(R::default());
+    *response.status_mut() = status;
+    response
+}
+
 impl Shared {
-    /// Prepares a request for the application; a status is the answer to one that goes no further.
-    fn answer<B>(&self, request: &mut Request<B>) -> Option<StatusCode> {
+    /// Prepares a request for the application, if it is one for it.
+    fn answer<B>(&self, request: &mut Request<B>) -> Option<Refusal> {
         if !self.has_token(request) {
             tracing::error!(
                 "a request without the pairing token was refused; requests must come through the module"
             );
-            return Some(StatusCode::BAD_REQUEST);
+            return Some(Refusal::NotPaired);
         }
         self.path_base.apply(request);
         self.forwarded.apply(request);
         if is_shutdown(request) {
             tracing::info!("the module asks the application to stop");
             self.shutdown.cancel();
-            return Some(StatusCode::ACCEPTED);
+            return Some(Refusal::Stopping);
         }
         lift_body_limit(request);
         self.take_certificate(request);

@@ -54,8 +54,10 @@ impl PathBaseLayer {
         Ok(Self { prefix: prefix.trim_end_matches('/').into() })
     }
 
+    #[inline]
     pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
-        if !self.prefix.is_empty() {
+        // To decode a path makes it no longer, so a shorter one does not lie below the prefix.
+        if !self.prefix.is_empty() && request.uri().path().len() >= self.prefix.len() {
             take_path_base(request, &self.prefix);
         }
     }
@@ -88,6 +90,7 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         self.layer.apply(&mut request);
         self.inner.call(request)

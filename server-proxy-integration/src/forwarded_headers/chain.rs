@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memrchr2;
 
 /// The entries of all fields with one name. What a proxy has added stands at the right, and nothing on the left of it can
 /// change how it is read: neither bytes that are no text nor a quote that does not end.
@@ -96,8 +97,13 @@ fn trim_end(line: &[u8]) -> &[u8] {
 
 /// The last comma that does not stand in quotes, seen from the right.
 fn last_comma(line: &[u8], has_escapes: bool) -> Option<usize> {
+    // Most lines have no quotes.
+    let last = memrchr2(b',', b'"', line)?;
+    if line[last] == b',' {
+        return Some(last);
+    }
     let mut is_quoted = false;
-    let mut at = line.len();
+    let mut at = last + 1;
     while at > 0 {
         at -= 1;
         match line[at] {

@@ -47,14 +47,19 @@ impl Found<'_> {
 }
 
 impl Settled {
-    /// Walks over the fields, which for most requests finds nothing; that is cheaper than a look-up for each name.
+    /// Walks over the names, which for most requests finds nothing; that is cheaper than a look-up for each one.
     #[inline]
-    pub(super) fn find<'h>(&self, headers: &'h HeaderMap) -> Option<Found<'h>> {
-        let mut fields = headers.iter();
-        let first = fields.by_ref().find(|(name, _)| self.lengths.have_one_like(name))?;
+    pub(super) fn finds_something(&self, headers: &HeaderMap) -> bool {
+        headers.keys().any(|name| self.lengths.have_one_like(name) && self.is_of_interest(name))
+    }
+
+    fn is_of_interest(&self, name: &HeaderName) -> bool {
+        self.interest.contains(name)
+    }
+
+    pub(super) fn collect<'h>(&self, headers: &'h HeaderMap) -> Option<Found<'h>> {
         let mut found = None;
-        self.sort(first, &mut found);
-        for field in fields.filter(|(name, _)| self.lengths.have_one_like(name)) {
+        for field in headers.iter().filter(|(name, _)| self.lengths.have_one_like(name)) {
             self.sort(field, &mut found);
         }
         found

@@ -22,7 +22,9 @@ pub(crate) struct Settled {
     /// Those that are read: For, Proto, Host, Prefix.
     pub(super) names: Names,
     pub(super) originals: Names,
-    /// The lengths of the names that are of interest.
+    /// The names for which a request is looked into.
+    pub(super) interest: Vec<HeaderName>,
+    /// Their lengths.
     pub(super) lengths: Lengths,
 }
 
@@ -83,9 +85,11 @@ impl Settled {
             remove_untrusted: options.remove_untrusted,
             names,
             originals,
+            interest: Vec::new(),
             lengths: Lengths::default(),
         };
-        settled.lengths = Lengths::of(settled.names_of_interest());
+        settled.interest = settled.names_of_interest().into_iter().cloned().collect();
+        settled.lengths = Lengths::of(&settled.interest);
         Ok(settled)
     }
 

@@ -28,7 +28,7 @@ async fn elements_are_taken_from_the_right() {
         (None, "for=6.6.6.6, for=unknown;proto=https", PEER, "https", "a", Some("for=6.6.6.6")),
         (None, "for=6.6.6.6, for=_x;host=b", PEER, "http", "b", Some("for=6.6.6.6")),
         (None, "for=6.6.6.6, proto=https", PEER, "https", "a", Some("for=6.6.6.6")),
-        (None, "for=6.6.6.6, for=_x, for=1.1.1.1", "1.1.1.1:0", "http", "a", Some("for=6.6.6.6, for=_x")),
+        (None, "for=6.6.6.6, for=_x, for=1.1.1.1", "1.1.1.1:0", "http", "a", Some("for=6.6.6.6")),
         // What is no element ends the chain.
         (None, "for=6.6.6.6, nonsense, for=1.1.1.1", "1.1.1.1:0", "http", "a", Some("for=6.6.6.6, nonsense")),
         (None, "for=nonsense;proto=https", PEER, "http", "a", Some("for=nonsense;proto=https")),
