@@ -86,3 +86,8 @@ pub use iis_integration::{
     IisIntegration, IisIntegrationLayer, IisIntegrationOptions, IisIntegrationService,
 };
 pub use path_base::{PathBase, PathBaseLayer};
+
+/// The programs of the readme, to be compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
