@@ -3,12 +3,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::uri::{PathAndQuery, Uri};
 use http::{Request, Response, StatusCode};
-use server_abstractions::{
-    App, Body, BoxError, FeatureCollection, HttpPathBaseFeature, HttpRequestFeature, IntoService, PathBase,
-    RequestFeatures, decode_path,
-};
+use server_abstractions::{App, Body, BoxError, FeatureCollection, IntoService, take_path_base};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -124,7 +120,7 @@ impl ApplicationBuilder {
         let (prefix, branch) = (Arc::<str>::from(prefix), App::new(branch));
         self.step(move |next| {
             App::new(move |mut request: Request<Body>| {
-                if strip_prefix(&mut request, &prefix) {
+                if take_path_base(&mut request, &prefix) {
                     branch.handle(request)
                 } else {
                     next.handle(request)
@@ -196,81 +192,12 @@ fn choose(condition: impl Fn(&Request<Body>) -> bool + Send + Sync + 'static, ye
     )
 }
 
-/// Moves the prefix from the path to the path base; false if the request does not lie below it.
-fn strip_prefix(request: &mut Request<Body>, prefix: &str) -> bool {
-    let Some((base, uri)) = split_path(request.uri(), prefix) else { return false };
-    let path_base = PathBase { path_base: request.path_base() + &base, raw_target: request.raw_target() };
-    request.features_mut().set::<dyn HttpPathBaseFeature>(Arc::new(path_base));
-    *request.uri_mut() = uri;
-    true
-}
-
-/// The part of the decoded path that equals the prefix, and the address without it.
-fn split_path(uri: &Uri, prefix: &str) -> Option<(String, Uri)> {
-    let path = uri.path();
-    if !path.starts_with('/') {
-        return None;
-    }
-    let decoded = decode_path(path);
-    let (base, rest) = decoded.split_at_checked(prefix.len())?;
-    if !base.eq_ignore_ascii_case(prefix) || !(rest.is_empty() || rest.starts_with('/')) {
-        return None;
-    }
-    let rest = match raw_end(path, prefix.matches('/').count())? {
-        end if end == path.len() => "/",
-        end => &path[end..],
-    };
-    let target = match uri.query() {
-        Some(query) => format!("{rest}?{query}"),
-        None => rest.to_owned(),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
-    Some((base.to_owned(), Uri::from_parts(parts).ok()?))
-}
-
-/// Where in the raw path the segment ends that is the `count`-th one of the decoded path, so that what follows stays
-/// as it was sent.
-fn raw_end(path: &str, count: usize) -> Option<usize> {
-    // The raw ends of the segments that are left when dot segments are taken out.
-    let mut ends = Vec::new();
-    let mut end = 0;
-    for segment in path.split('/').skip(1) {
-        end += 1 + segment.len();
-        match &*decode_path(segment) {
-            "." => {}
-            ".." => drop(ends.pop()),
-            _ => ends.push(end),
-        }
-    }
-    ends.get(count.checked_sub(1)?).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use http_body_util::BodyExt;
+    use server_abstractions::HttpRequestFeature;
 
     use super::*;
-
-    fn split(uri: &str, prefix: &str) -> Option<(String, String)> {
-        split_path(&uri.parse().unwrap(), prefix).map(|(base, uri)| (base, uri.to_string()))
-    }
-
-    #[test]
-    fn a_prefix_is_whole_segments_regardless_of_case() {
-        let some = |base: &str, uri: &str| Some((base.to_owned(), uri.to_owned()));
-        assert_eq!(split("/api/x?q=1", "/api"), some("/api", "/x?q=1"));
-        assert_eq!(split("/API", "/api"), some("/API", "/"));
-        assert_eq!(split("/api/", "/api"), some("/api", "/"));
-        assert_eq!(split("/apis", "/api"), None);
-        assert_eq!(split("/", "/api"), None);
-        assert_eq!(split("/%61pi/a%20b%2Fc", "/api"), some("/api", "/a%20b%2Fc"));
-        assert_eq!(split("/x/../api/y", "/api"), some("/api", "/y"));
-        assert_eq!(split("/api/../x", "/api"), None);
-        assert_eq!(split("http://h/api/x", "/api"), some("/api", "http://h/x"));
-        assert_eq!(split("/caf%C3%A9/x", "/café"), some("/café", "/x"));
-        assert_eq!(split("/a/b/c", "/a/b"), some("/a/b", "/c"));
-    }
 
     async fn answer(app: &App, uri: &str) -> String {
         let response = app.handle(Request::get(uri).body(Body::empty()).unwrap()).await;

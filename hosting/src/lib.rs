@@ -22,6 +22,7 @@
 //! | put layers and branches before a service | [`ApplicationBuilder`] |
 //! | read options, and follow their changes | [`Configuration`], [`ConfigurationMonitor`] |
 //! | send clients to https, and keep them there | [`HttpsRedirectionLayer`], [`HstsLayer`] |
+//! | live behind a proxy, below a path, under IIS | [`ForwardedHeadersLayer`], [`HostFilteringLayer`], [`CertificateForwardingLayer`], [`PathBaseLayer`], [`IisIntegration`] |
 //! | let slow streams live | [`MinDataRates`] |
 //! | change the size of bodies for a part of an application | [`MaxRequestBodySize`] |
 //! | run work beside the server | [`HostedService`] |
@@ -33,6 +34,8 @@
 //!
 //! * `kestrel` (default): the default server, [`WebApplication`], [`serve`] and [`TestServer`].
 //! * `aws-lc-rs` (default), `ring`: the crypto provider of TLS.
+//! * `proxy-integration` (default): the layers of [`server_proxy_integration`], and in [`WebApplication`] the keys that
+//!   switch them on.
 //! * `axum`: `axum::extract::ConnectInfo<SocketAddr>` in every request.
 //! * `tonic`: `tonic::transport::server::TcpConnectInfo` in every request, and no [`MinDataRates`] for calls of gRPC.
 //! * `schema`: the JSON Schemas of `appsettings.json` and `launchSettings.json`, for editors.
@@ -56,6 +59,8 @@ mod lifetime;
 mod logging;
 mod max_request_body_size;
 mod min_data_rates;
+#[cfg(feature = "kestrel")]
+mod proxy;
 #[cfg(feature = "schema")]
 pub mod schema;
 #[cfg(feature = "kestrel")]
@@ -102,6 +107,12 @@ pub use server_abstractions::{
 pub use server_kestrel::{
     self, Endpoint, Http2Limits, HttpProtocols, HttpsOptions, KestrelOptions, Limits, ServerCertificate,
     Threads,
+};
+#[cfg(feature = "proxy-integration")]
+pub use server_proxy_integration::{
+    self, CertificateForwardingLayer, CertificateForwardingOptions, CertificateSource, ForwardedFields,
+    ForwardedHeadersLayer, ForwardedHeadersOptions, ForwardedSource, HostFilteringLayer,
+    HostFilteringOptions, IisIntegration, IisIntegrationLayer, IisIntegrationOptions, PathBaseLayer,
 };
 pub use service::{BackgroundService, HostedService, background};
 #[cfg(feature = "kestrel")]

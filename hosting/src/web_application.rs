@@ -10,7 +10,7 @@ use crate::startup::{HostOverrides, Startup, host_options};
 use crate::surroundings::Surroundings;
 use crate::{
     ApplicationBuilder, ApplicationLifetime, Configuration, ConfigurationMonitor, Error, Host,
-    HostEnvironment, HostOptions, HostedService, RunningHost, TestServer, connect_info, logging,
+    HostEnvironment, HostOptions, HostedService, RunningHost, TestServer, connect_info, logging, proxy,
 };
 
 /// An application with its server and its host, ready to run.
@@ -50,6 +50,9 @@ use crate::{
 /// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
 /// | `hostBuilder:reloadConfigOnChange` | whether the files are read again when they change | true |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
+/// | `AllowedHosts` | hosts that requests may name, separated by `;`; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
+/// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone** | false |
+/// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port goes before all addresses | none |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
 /// | `Kestrel:AddServerHeader`, `Kestrel:AllowAlternateSchemes` | see [`KestrelOptions`] | true, false |
 /// | `Kestrel:Certificates:Default` | the certificate of `https` addresses: `Path` of a chain in PEM or of PKCS#12, `KeyPath` of its key in PEM, `Password` of either | in Development one is made |
@@ -183,7 +186,7 @@ pub struct WebApplicationOptions {
 }
 
 type KestrelChange = Box<dyn FnOnce(&mut KestrelOptions) + Send>;
-type HostChange = Box<dyn FnOnce(&mut HostOptions) + Send>;
+pub(crate) type HostChange = Box<dyn FnOnce(&mut HostOptions) + Send>;
 type PipelineSteps = Box<dyn FnOnce(ApplicationBuilder) -> ApplicationBuilder + Send>;
 
 /// Builds a [`WebApplication`]. What goes wrong with files and variables is told by [`build`](Self::build).
@@ -293,7 +296,9 @@ impl WebApplicationBuilder {
     /// # Errors
     /// When the configuration, the launch profile or an option is at fault, or a development certificate is needed
     /// and cannot be made.
-    pub fn build<M>(self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
+    pub fn build<M>(mut self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
+        // Last, since a module knows no other address.
+        self.host.extend(proxy::address(self.configuration())?);
         self.assemble(App::new(service), Box::new(|_| {}))
     }
 
@@ -329,6 +334,7 @@ impl WebApplicationBuilder {
         let builder = ApplicationBuilder::new().with_server_features(server.features().clone());
         let app =
             pipeline.into_iter().fold(builder, |builder, steps| steps(builder)).build(connect_info::add(app));
+        let app = proxy::surround(app, &mut startup, &lifetime)?;
         let host = Host::new(server, app).options(host).with_parts(services, lifetime);
         Ok(WebApplication { host, startup, log_filter })
     }

@@ -52,6 +52,7 @@ mod context;
 mod features;
 mod lifetime;
 mod path;
+mod path_base;
 mod server;
 
 pub use address::{Address, AddressError, AddressTarget};
@@ -75,6 +76,7 @@ pub use features::{
 pub use http;
 pub use lifetime::{Lifetime, LifetimeGuard};
 pub use path::decode_path;
+pub use path_base::take_path_base;
 pub use server::{Running, Server, ServerError, StartError, Stopped};
 
 /// Any error, boxed: what bodies and connection services fail with.

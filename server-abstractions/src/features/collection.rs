@@ -97,6 +97,12 @@ impl FeatureQuery<'_> {
         self
     }
 
+    /// Answers that there is no such feature, whatever lies further out.
+    pub fn withhold<T: ?Sized + 'static>(&mut self) -> &mut Self {
+        self.answered |= self.wanted == TypeId::of::<T>();
+        self
+    }
+
     /// Passes the question on, unless it is answered.
     pub fn otherwise(&mut self, outer: &FeatureCollection) {
         if !self.answered {
@@ -142,6 +148,12 @@ impl FeatureCollection {
         };
         self.answer(&mut query);
         answer
+    }
+
+    /// As [`get`](Self::get), past what was set in this very collection: of a request, what its server and connection
+    /// say, whatever layers have set since.
+    pub fn get_outer<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Self { own: None, source: self.source.clone() }.get()
     }
 
     /// Sets a feature, in place of the one that was set here before or that lies further out.
@@ -298,9 +310,30 @@ mod tests {
         request.set::<dyn Color>(Arc::new(Blue));
         assert_eq!(request.get::<dyn Color>().unwrap().color(), "blue");
         assert_eq!(server.get::<dyn Color>().unwrap().color(), "red");
+        assert_eq!(request.get_outer::<dyn Color>().unwrap().color(), "red");
         assert!(request.remove::<dyn Color>());
         assert!(!request.remove::<dyn Color>());
         assert_eq!(request.get::<dyn Color>().unwrap().color(), "red");
+    }
+
+    /// Shows what lies further out, but no color.
+    struct Colorless(FeatureCollection);
+    impl FeatureSource for Colorless {
+        fn find(self: Arc<Self>, query: &mut FeatureQuery<'_>) {
+            query.withhold::<dyn Color>().otherwise(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_source_may_withhold_what_lies_further_out() {
+        let mut outer = FeatureCollection::new();
+        outer.set::<dyn Color>(Arc::new(Red));
+        outer.set::<dyn Size>(Arc::new(Blue));
+        let mut inner = FeatureCollection::from_source(Arc::new(Colorless(outer)));
+        assert!(inner.get::<dyn Color>().is_none());
+        assert_eq!(inner.get::<dyn Size>().unwrap().size(), 7);
+        inner.set::<dyn Color>(Arc::new(Blue));
+        assert_eq!(inner.get::<dyn Color>().unwrap().color(), "blue");
     }
 
     #[test]

@@ -54,8 +54,30 @@ fn every_arrow_between_the_crates_points_down() {
         let below = BTreeSet::from_iter(below.iter().copied());
         assert!(ours.is_subset(&below), "{name} depends on {ours:?}, and may on {below:?}");
     }
-    for name in ["server-abstractions", "server-kestrel", "hosting"] {
+    for name in ["server-abstractions", "server-kestrel", "server-proxy-integration", "hosting"] {
         assert!(workspace.contains_key(name), "{name} is missing");
+    }
+}
+
+#[test]
+fn hosting_takes_servers_and_layers_by_features_that_are_on_by_default() {
+    let workspace = workspace();
+    for (name, feature) in [("server-kestrel", "kestrel"), ("server-proxy-integration", "proxy-integration")]
+    {
+        let dependency = workspace["hosting"].iter().find(|dependency| dependency["name"] == name).unwrap();
+        assert_eq!(dependency["optional"], true, "{name}");
+        let manifest = include_str!("../../../hosting/Cargo.toml");
+        let default = manifest.lines().find(|line| line.starts_with("default = ")).unwrap();
+        assert!(default.contains(&format!("\"{feature}\"")), "{default}");
+    }
+}
+
+#[test]
+fn the_layers_for_proxies_know_no_engine() {
+    let workspace = workspace();
+    let names = names(&workspace["server-proxy-integration"]);
+    for engine in ["hyper", "hyper-util", "h2", "rustls", "tokio-rustls"] {
+        assert!(!names.contains(engine), "server-proxy-integration depends on {engine}");
     }
 }
 

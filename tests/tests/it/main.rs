@@ -26,6 +26,7 @@ mod malformed;
 mod pipelines;
 mod program;
 mod protocols;
+mod proxy;
 mod proxy_protocol;
 mod real_clients;
 mod reasons;

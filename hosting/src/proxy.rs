@@ -1,0 +1,11 @@
+//! The layers for proxies that the configuration switches on, outermost.
+
+#[cfg(not(feature = "proxy-integration"))]
+mod absent;
+#[cfg(feature = "proxy-integration")]
+mod layers;
+
+#[cfg(not(feature = "proxy-integration"))]
+pub(crate) use absent::{address, surround};
+#[cfg(feature = "proxy-integration")]
+pub(crate) use layers::{address, surround};

@@ -1,0 +1,97 @@
+//! With the cargo feature `proxy-integration`.
+
+use server_abstractions::App;
+use server_proxy_integration::{
+    ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions, HostFilteringLayer,
+    HostFilteringOptions, IisIntegration, OptionsError,
+};
+use tower_layer::Layer;
+use tracing::Level;
+
+use crate::startup::Startup;
+use crate::web_application::HostChange;
+use crate::{ApplicationLifetime, Configuration, Error};
+
+/// The address that a module has given the application, in place of all others.
+pub(crate) fn address(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
+    let address = iis(configuration)?.map(|iis| iis.address());
+    Ok(address.map(|address| -> HostChange {
+        Box::new(move |host| {
+            host.urls = vec![address];
+            host.prefer_hosting_urls = true;
+        })
+    }))
+}
+
+/// Puts host filtering, forwarded headers and IIS integration around the application, each if there is something for it
+/// to do.
+pub(crate) fn surround(
+    app: App,
+    startup: &mut Startup,
+    lifetime: &ApplicationLifetime,
+) -> Result<App, Error> {
+    let configuration = &startup.configuration;
+    let iis = iis(configuration)?;
+    let mut app = app;
+    if configuration.get_bool(FORWARDED)?.unwrap_or_default() {
+        let message = if iis.is_some() {
+            format!(
+                "{FORWARDED} has no effect: the IIS integration reads the forwarded headers of the module"
+            )
+        } else {
+            app = App::new(ForwardedHeadersLayer::new(&everyone()).map_err(unusable)?.layer(app));
+            format!(
+                "{FORWARDED} is true: X-Forwarded-For and X-Forwarded-Proto are believed from everyone, so nobody but the proxy may reach the application; otherwise use a ForwardedHeadersLayer that knows the proxies"
+            )
+        };
+        startup.messages.push((Level::WARN, message));
+    }
+    if let Some(layer) = host_filtering(&startup.configuration)? {
+        app = App::new(layer.layer(app));
+    }
+    if let Some(iis) = iis {
+        if iis.has_windows_authentication() {
+            let message = "the module authenticates by Windows' own means, which is not passed on: requests are anonymous";
+            startup.messages.push((Level::WARN, message.to_owned()));
+        }
+        app = App::new(iis.layer(lifetime.stopping().clone()).map_err(unusable)?.layer(app));
+    }
+    Ok(app)
+}
+
+/// The key of the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`.
+const FORWARDED: &str = "ForwardedHeaders_Enabled";
+
+/// What the switch stands for.
+fn everyone() -> ForwardedHeadersOptions {
+    ForwardedHeadersOptions {
+        fields: ForwardedFields::FOR | ForwardedFields::PROTO,
+        known_proxies: Vec::new(),
+        known_networks: Vec::new(),
+        ..ForwardedHeadersOptions::default()
+    }
+}
+
+/// From the variables as they are called: `PORT` alone means other things elsewhere.
+fn iis(configuration: &Configuration) -> Result<Option<IisIntegration>, Error> {
+    IisIntegration::from_variables(|name| configuration.get(name).map(str::to_owned)).map_err(unusable)
+}
+
+/// The layer for `AllowedHosts`, unless that allows every host.
+fn host_filtering(configuration: &Configuration) -> Result<Option<HostFilteringLayer>, Error> {
+    const KEY: &str = "AllowedHosts";
+    let section = configuration.section(KEY);
+    if section.children().next().is_some() {
+        return Err(configuration.invalid(KEY, "expected one text, with the hosts separated by ;").into());
+    }
+    let options = HostFilteringOptions::from_list(section.value().unwrap_or_default());
+    if options.allowed_hosts.is_empty() || options.allow_everything() {
+        return Ok(None);
+    }
+    let layer = HostFilteringLayer::new(&options).map_err(|error| configuration.invalid(KEY, error))?;
+    Ok(Some(layer))
+}
+
+fn unusable(error: OptionsError) -> Error {
+    Error::new("the integration with the proxy cannot be used").with_source(error)
+}

@@ -1,0 +1,98 @@
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Request;
+use server_abstractions::take_path_base;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::OptionsError;
+
+/// Moves a prefix from the path of requests to their path base, for an application that lies below a path of a proxy.
+///
+/// The prefix is compared with the decoded path, whole segments only and regardless of case; the path base gets it as the
+/// request says it, and what layers before have put there stays in front. A request that does not lie below it passes
+/// unchanged.
+///
+/// ```
+/// use http::Request;
+/// use server_abstractions::HttpRequestFeature;
+/// use server_proxy_integration::PathBaseLayer;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let app = PathBaseLayer::new("/shop")?.layer(service_fn(async |request: Request<()>| {
+///     Ok::<_, std::convert::Infallible>((request.path_base(), request.uri().path().to_owned()))
+/// }));
+/// let answer = app.oneshot(Request::get("/Shop/cart").body(())?).await?;
+/// assert_eq!(answer, ("/Shop".to_owned(), "/cart".to_owned()));
+/// # Ok(()) }
+/// ```
+///
+/// axum routes before the layers of a `Router` run, so there the layer goes around the whole router.
+#[doc(alias = "UsePathBase")]
+#[derive(Clone, Debug)]
+pub struct PathBaseLayer {
+    /// Without a slash at its end; empty does nothing.
+    prefix: Arc<str>,
+}
+
+impl PathBaseLayer {
+    /// A layer for a prefix such as `/shop`, decoded. A slash at its end counts for nothing; `/` and the empty text are a
+    /// layer that does nothing.
+    ///
+    /// # Errors
+    /// The prefix does not begin with `/`.
+    pub fn new(prefix: impl AsRef<str>) -> Result<Self, OptionsError> {
+        let prefix = prefix.as_ref();
+        if !prefix.is_empty() && !prefix.starts_with('/') {
+            let message =
+                format!("the path base {prefix:?} cannot be used: it must begin with /, like /shop");
+            return Err(OptionsError::new(message));
+        }
+        Ok(Self { prefix: prefix.trim_end_matches('/').into() })
+    }
+
+    #[inline]
+    pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
+        // To decode a path makes it no longer, so a shorter one does not lie below the prefix.
+        if !self.prefix.is_empty() && request.uri().path().len() >= self.prefix.len() {
+            take_path_base(request, &self.prefix);
+        }
+    }
+}
+
+impl<S> Layer<S> for PathBaseLayer {
+    type Service = PathBase<S>;
+
+    fn layer(&self, inner: S) -> PathBase<S> {
+        PathBase { layer: self.clone(), inner }
+    }
+}
+
+/// The service of [`PathBaseLayer`].
+#[derive(Clone, Debug)]
+pub struct PathBase<S> {
+    layer: PathBaseLayer,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for PathBase<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        self.layer.apply(&mut request);
+        self.inner.call(request)
+    }
+}
