@@ -5,12 +5,13 @@ use server_proxy_integration::{
     ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions, HostFilteringLayer,
     HostFilteringOptions, IisIntegration, OptionsError,
 };
+use tokio::sync::watch;
 use tower_layer::Layer;
 use tracing::Level;
 
 use crate::startup::Startup;
 use crate::web_application::HostChange;
-use crate::{ApplicationLifetime, Configuration, Error};
+use crate::{ApplicationLifetime, Configuration, ConfigurationError, Error};
 
 /// The address that a module has given the application, in place of all others.
 pub(crate) fn address(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
@@ -46,7 +47,7 @@ pub(crate) fn surround(
         };
         startup.messages.push((Level::WARN, message));
     }
-    if let Some(layer) = host_filtering(&startup.configuration)? {
+    if let Some(layer) = host_filtering(startup)? {
         app = App::new(layer.layer(app));
     }
     if let Some(iis) = iis {
@@ -77,19 +78,47 @@ fn iis(configuration: &Configuration) -> Result<Option<IisIntegration>, Error> {
     IisIntegration::from_variables(|name| configuration.get(name).map(str::to_owned)).map_err(unusable)
 }
 
-/// The layer for `AllowedHosts`, unless that allows every host.
-fn host_filtering(configuration: &Configuration) -> Result<Option<HostFilteringLayer>, Error> {
-    const KEY: &str = "AllowedHosts";
-    let section = configuration.section(KEY);
-    if section.children().next().is_some() {
-        return Err(configuration.invalid(KEY, "expected one text, with the hosts separated by ;").into());
-    }
-    let options = HostFilteringOptions::from_list(section.value().unwrap_or_default());
-    if options.allowed_hosts.is_empty() || options.allow_everything() {
+const ALLOWED_HOSTS: &str = "AllowedHosts";
+
+/// The layer for `AllowedHosts`, which follows that key; none if every host is allowed at the start, so that nobody pays
+/// for a layer that has nothing to do.
+fn host_filtering(startup: &Startup) -> Result<Option<HostFilteringLayer>, Error> {
+    let configuration = &startup.configuration;
+    let options = allowed_hosts(configuration)?;
+    if options.allow_everything() {
+        startup.monitor.follow(|configuration| {
+            let stays = allowed_hosts(configuration).is_ok_and(|options| options.allow_everything());
+            if !stays {
+                tracing::warn!("AllowedHosts has changed from all hosts to some; that takes a restart");
+            }
+            stays
+        });
         return Ok(None);
     }
-    let layer = HostFilteringLayer::new(&options).map_err(|error| configuration.invalid(KEY, error))?;
-    Ok(Some(layer))
+    // Whether they can be used is an error of the start, and told with the key.
+    HostFilteringLayer::new(&options).map_err(|error| configuration.invalid(ALLOWED_HOSTS, error))?;
+    let (sender, receiver) = watch::channel(options);
+    startup.monitor.follow(move |configuration| {
+        match allowed_hosts(configuration) {
+            Ok(options) => drop(sender.send_if_modified(|last| {
+                let has_changed = *last != options;
+                *last = options;
+                has_changed
+            })),
+            Err(error) => tracing::error!(%error, "AllowedHosts has changed and cannot be used; its last state stays in force"),
+        }
+        !sender.is_closed()
+    });
+    HostFilteringLayer::reloading(receiver).map(Some).map_err(unusable)
+}
+
+fn allowed_hosts(configuration: &Configuration) -> Result<HostFilteringOptions, ConfigurationError> {
+    let section = configuration.section(ALLOWED_HOSTS);
+    if section.children().next().is_some() {
+        return Err(configuration.invalid(ALLOWED_HOSTS, "expected one text, with the hosts separated by ;"));
+    }
+    let options = HostFilteringOptions::from_list(section.value().unwrap_or_default());
+    Ok(if options.allowed_hosts.is_empty() { HostFilteringOptions::from_list("*") } else { options })
 }
 
 fn unusable(error: OptionsError) -> Error {

@@ -127,3 +127,17 @@ async fn files_are_not_watched_when_the_host_is_told_so() {
     blind.signal(rustix::process::Signal::TERM);
     blind.line("shutting down").await;
 }
+
+#[tokio::test]
+async fn allowed_hosts_change_with_the_file() {
+    let text = |hosts: &str| format!(r#"{{ "AllowedHosts": "{hosts}" }}"#);
+    let program = Launch::hello().file("appsettings.json", text("one.example")).start().await;
+    let status = async |host: &str| {
+        let host = format!("Host: {host}");
+        curl(["-H", host.as_str(), program.url("/").as_str()]).await.status
+    };
+    assert_eq!((status("one.example").await, status("two.example").await), (200, 400));
+    settings(&program, &text("two.example"));
+    soon(async { while status("two.example").await != 200 {} }).await;
+    assert_eq!(status("one.example").await, 400);
+}

@@ -33,7 +33,10 @@ type Certificates = (Option<Vec<u8>>, Vec<Vec<u8>>);
 /// What the feature shows; none if there is no feature.
 fn certificates(features: &FeatureCollection) -> Option<Certificates> {
     let feature = features.get::<dyn TlsConnectionFeature>()?;
-    Some((feature.client_certificate().map(<[u8]>::to_vec), feature.client_certificate_chain().to_vec()))
+    Some((
+        feature.client_certificate().map(|own| own.der().to_vec()),
+        feature.client_certificate_chain().to_vec(),
+    ))
 }
 
 fn base64_der() -> CertificateSource {

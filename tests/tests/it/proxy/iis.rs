@@ -125,7 +125,7 @@ async fn the_certificate_of_the_client_is_taken_if_it_may_be() {
     let field = ("MS-ASPNETCORE-CLIENTCERT", &*STANDARD.encode(&certificate.der));
     let of = |seen: &Seen| {
         let feature = seen.features.get::<dyn TlsConnectionFeature>();
-        feature.and_then(|feature| feature.client_certificate().map(<[u8]>::to_vec))
+        feature.and_then(|feature| feature.client_certificate().map(|own| own.der().to_vec()))
     };
     let (mut with, _) = probe(settings("/")).await;
     assert_eq!(of(&with.get(&[TOKEN, field]).await), Some(certificate.der.to_vec()));
