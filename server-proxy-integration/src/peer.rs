@@ -6,7 +6,8 @@ use std::sync::Arc;
 use http::{Extensions, Request};
 use ipnet::IpNet;
 use server_abstractions::{
-    AddressTarget, EndpointFeature, HttpConnectionFeature, ProxyProtocolFeature, RequestFeatures,
+    AddressTarget, EndpointFeature, FeatureCollection, HttpConnectionFeature, ProxyProtocolFeature,
+    RequestFeatures,
 };
 
 use crate::forwarded_headers::Effective;
@@ -30,49 +31,55 @@ impl Peer {
         request: &Request<B>,
         connection: Option<&Arc<dyn HttpConnectionFeature>>,
     ) -> Self {
-        Self::of(request, connection.and_then(|connection| connection.remote_address()))
+        let address = connection.and_then(|connection| connection.remote_address());
+        Self::of(request.features(), address.or_else(|| connect_info(request.extensions())))
     }
 
     /// Who has sent the request over the connection, whatever layers say about the client. Connection layers count: what
     /// they say is true of every request.
     pub(crate) fn of_the_socket<B>(request: &Request<B>) -> Self {
-        let features = request.features();
+        Self::behind(request.features(), connect_info(request.extensions()))
+    }
+
+    /// The same, for features and what axum was told.
+    pub(crate) fn behind(features: &FeatureCollection, connect_info: Option<SocketAddr>) -> Self {
         if let Some(effective) = features.get::<Effective>() {
             return effective.socket_peer();
         }
         let connection = features.get_outer::<dyn HttpConnectionFeature>();
-        Self::of(request, connection.and_then(|connection| connection.remote_address()))
+        let address = connection.and_then(|connection| connection.remote_address());
+        Self::of(features, address.or(connect_info))
     }
 
-    fn of<B>(request: &Request<B>, address: Option<SocketAddr>) -> Self {
+    fn of(features: &FeatureCollection, address: Option<SocketAddr>) -> Self {
         // A proxy of the PROXY protocol passes on bytes: where it does not tell the client, the address is its own, and the
         // fields are those of nobody who is known.
-        if let Some(proxy) = request.features().get::<dyn ProxyProtocolFeature>()
+        if let Some(proxy) = features.get::<dyn ProxyProtocolFeature>()
             && proxy.proxy_address() == address
         {
             return Self { address: None, is_unix: false };
         }
-        match address.or_else(|| connect_info(request.extensions())) {
+        match address {
             Some(address) => Self::at(address),
-            None => Self { address: None, is_unix: came_through_unix_socket(request) },
+            None => Self { address: None, is_unix: came_through_unix_socket(features) },
         }
     }
 }
 
-fn came_through_unix_socket<B>(request: &Request<B>) -> bool {
-    let endpoint = request.features().get::<dyn EndpointFeature>();
-    endpoint.is_some_and(|endpoint| {
+fn came_through_unix_socket(features: &FeatureCollection) -> bool {
+    features.get::<dyn EndpointFeature>().is_some_and(|endpoint| {
         matches!(endpoint.address().target(), AddressTarget::Unix(_) | AddressTarget::Abstract(_))
     })
 }
 
+/// What axum was told of the peer.
 #[cfg(feature = "axum")]
-fn connect_info(extensions: &Extensions) -> Option<SocketAddr> {
+pub(crate) fn connect_info(extensions: &Extensions) -> Option<SocketAddr> {
     extensions.get::<axum::extract::ConnectInfo<SocketAddr>>().map(|info| info.0)
 }
 
 #[cfg(not(feature = "axum"))]
-fn connect_info(_: &Extensions) -> Option<SocketAddr> {
+pub(crate) fn connect_info(_: &Extensions) -> Option<SocketAddr> {
     None
 }
 

@@ -14,7 +14,7 @@ use server_abstractions::{
 
 use super::read::{Believed, Lists};
 use super::{Effective, ForwardedFields, Settled};
-use crate::peer::{Peer, replace_connect_info};
+use crate::peer::{Peer, connect_info, replace_connect_info};
 
 /// What a path base does not have as it is (RFC 3986, section 3.3). `%` stays: it belongs to an escape.
 const NO_PATH: &AsciiSet = &CONTROLS
@@ -105,7 +105,7 @@ impl Settled {
     }
 
     fn write<B>(&self, request: &mut Request<B>, changes: Changes) {
-        let socket = Peer::of_the_socket(request);
+        let connect_info = connect_info(request.extensions());
         let scheme = changes.proto.is_some().then(|| scheme(request));
         let path_base = path_base(request, &changes);
         let old_base = changes.prefix.is_some().then(|| request.path_base()).filter(|base| !base.is_empty());
@@ -136,7 +136,7 @@ impl Settled {
         let outer = std::mem::take(features);
         *features = FeatureCollection::from_source(Arc::new(Effective {
             outer,
-            socket,
+            connect_info,
             connection: changes.connection,
             remote: changes.remote,
             scheme: changes.proto,

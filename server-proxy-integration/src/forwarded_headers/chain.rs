@@ -54,6 +54,9 @@ impl<'h> Chain<'h> {
 
     /// What is left at a mark, as lines.
     pub(super) fn left(&self, mark: Mark<'h>) -> Vec<HeaderValue> {
+        if mark.lines == 0 && mark.rest.is_empty() {
+            return Vec::new();
+        }
         if (Chain { earlier: self.earlier.clone(), mark, has_escapes: self.has_escapes }).next().is_none() {
             return Vec::new();
         }

@@ -16,7 +16,8 @@ use crate::peer::Peer;
 /// It answers for itself too, so that whoever comes later finds the peer of the socket.
 pub(crate) struct Effective {
     pub(super) outer: FeatureCollection,
-    pub(super) socket: Peer,
+    /// What axum was told of the peer, before this.
+    pub(super) connect_info: Option<SocketAddr>,
     pub(super) connection: Option<Arc<dyn HttpConnectionFeature>>,
     pub(super) remote: Option<SocketAddr>,
     pub(super) scheme: Option<Scheme>,
@@ -26,7 +27,7 @@ pub(crate) struct Effective {
 impl Effective {
     /// Who has sent the request over the connection.
     pub(crate) fn socket_peer(&self) -> Peer {
-        self.socket
+        Peer::behind(&self.outer, self.connect_info)
     }
 }
 
