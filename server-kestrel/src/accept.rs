@@ -34,13 +34,11 @@ pub(crate) struct Serving {
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
-/// The connections that are taken from a queue at the end: twice the backlog, so that those who go on to connect
-/// cannot keep the loop from its end.
-const MAX_QUEUED: usize = 1024;
-
-/// Accepts until the endpoint is no longer listened on; then takes what has connected by then, and unbinds.
+/// Accepts until the endpoint is no longer listened on; then takes what has connected by then, at most as many as the queue
+/// may hold, and unbinds.
 pub(crate) async fn accept_loop(
     mut listener: Box<dyn ErasedListener>,
+    queue: usize,
     serving: watch::Receiver<Serving>,
     listening: Lifetime,
     guard: LifetimeGuard,
@@ -70,13 +68,13 @@ pub(crate) async fn accept_loop(
             }
         }
     }
-    take_queued(&mut *listener, &serving);
+    take_queued(&mut *listener, queue, &serving);
     drop(listener);
     drop(guard);
 }
 
-fn take_queued(listener: &mut dyn ErasedListener, serving: &watch::Receiver<Serving>) {
-    for _ in 0..MAX_QUEUED {
+fn take_queued(listener: &mut dyn ErasedListener, queue: usize, serving: &watch::Receiver<Serving>) {
+    for _ in 0..queue {
         match listener.accept_queued() {
             Ok(Some(connection)) => serve(connection, serving),
             Ok(None) => return,

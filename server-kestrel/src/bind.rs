@@ -2,25 +2,22 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use server_abstractions::{Address, AddressTarget, StartError};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
-use crate::Endpoint;
 use crate::endpoint::EndpointSource;
 use crate::inherited::Inherited;
 use crate::listener::{ErasedListener, TcpSocketListener, UnixSocketListener};
+use crate::{Endpoint, SocketOptions};
 
+mod handed;
 mod unix;
-
-/// Connections that the system completes before they are accepted.
-const BACKLOG: i32 = 512;
 
 /// A socket that listens.
 pub(crate) enum BoundSocket {
-    Tcp(std::net::TcpListener),
+    Tcp(std::net::TcpListener, SocketOptions),
     Unix { listener: std::os::unix::net::UnixListener, _file: Option<Arc<unix::SocketFile>> },
     Custom(Option<Box<dyn ErasedListener>>),
 }
@@ -30,6 +27,8 @@ pub(crate) struct Bound {
     /// What was really bound, as people read it.
     pub(crate) address: Address,
     pub(crate) sockets: Vec<BoundSocket>,
+    /// Whether they were handed in.
+    pub(crate) is_handed: bool,
 }
 
 impl BoundSocket {
@@ -43,8 +42,8 @@ impl BoundSocket {
     /// Must be called within the runtime that drives the loop.
     pub(crate) fn listener(&mut self, address: &Address) -> io::Result<Option<Box<dyn ErasedListener>>> {
         Ok(match self {
-            Self::Tcp(listener) => {
-                Some(Box::new(TcpSocketListener::new(listener.try_clone()?, address.clone())?))
+            Self::Tcp(listener, options) => {
+                Some(Box::new(TcpSocketListener::new(listener.try_clone()?, address.clone(), options)?))
             }
             Self::Unix { listener, .. } => {
                 Some(Box::new(UnixSocketListener::new(listener.try_clone()?, address.clone())?))
@@ -59,7 +58,7 @@ pub(crate) fn bind(endpoint: &Endpoint, inherited: &mut Inherited) -> Result<Bou
     let https = endpoint.https.is_some();
     let inherited = inherited.take_for(endpoint);
     if !inherited.is_empty() {
-        return adopt(inherited, https).map_err(|error| cannot_listen(endpoint, error));
+        return handed::adopt(endpoint, inherited);
     }
     let taken = || StartError::configuration(format!("{endpoint} is listened on already"));
     match &endpoint.source {
@@ -68,25 +67,29 @@ pub(crate) fn bind(endpoint: &Endpoint, inherited: &mut Inherited) -> Result<Bou
         }
         EndpointSource::Descriptor(handed) => {
             let socket = handed.take().ok_or_else(taken)?;
-            adopt(vec![socket], https).map_err(|error| cannot_listen(endpoint, error))
+            handed::adopt(endpoint, vec![socket])
         }
         EndpointSource::Listener(custom) => {
             let listener = custom.listener.take().ok_or_else(taken)?;
             let address = Address::new(https, listener.address().target().clone());
-            Ok(Bound { address, sockets: vec![BoundSocket::Custom(Some(listener))] })
+            Ok(Bound { address, sockets: vec![BoundSocket::Custom(Some(listener))], is_handed: true })
         }
     }
 }
 
 fn bind_address(endpoint: &Endpoint, address: &Address) -> Result<Bound, StartError> {
     let fail = |error| cannot_listen(endpoint, error);
-    let bound =
-        |target, socket| Bound { address: Address::new(address.is_https(), target), sockets: vec![socket] };
+    let options = &endpoint.socket_options;
+    let bound = |target, socket| Bound {
+        address: Address::new(address.is_https(), target),
+        sockets: vec![socket],
+        is_handed: false,
+    };
     match address.target() {
         AddressTarget::Ip(ip) => {
-            let listener = bind_tcp(*ip).map_err(fail)?;
+            let listener = bind_tcp(*ip, options).map_err(fail)?;
             let local = listener.local_addr().map_err(fail)?;
-            Ok(bound(AddressTarget::Ip(local), BoundSocket::Tcp(listener)))
+            Ok(bound(AddressTarget::Ip(local), BoundSocket::Tcp(listener, *options)))
         }
         AddressTarget::Any { host, port } => {
             if !matches!(host.as_str(), "*" | "+") {
@@ -95,20 +98,20 @@ fn bind_address(endpoint: &Endpoint, address: &Address) -> Result<Bound, StartEr
                     "the host name does not restrict where the server listens: it listens on every address of the machine"
                 );
             }
-            let listener = bind_any(*port).map_err(fail)?;
+            let listener = bind_any(*port, options).map_err(fail)?;
             let local = listener.local_addr().map_err(fail)?;
-            Ok(bound(AddressTarget::Ip(local), BoundSocket::Tcp(listener)))
+            Ok(bound(AddressTarget::Ip(local), BoundSocket::Tcp(listener, *options)))
         }
         AddressTarget::Localhost { port, .. } => {
             let sockets = bind_localhost(endpoint, *port)?;
-            Ok(Bound { address: address.clone(), sockets })
+            Ok(Bound { address: address.clone(), sockets, is_handed: false })
         }
         AddressTarget::Unix(path) => {
-            let (listener, file) = unix::bind(path, endpoint.unix_mode).map_err(fail)?;
+            let (listener, file) = unix::bind(path, options).map_err(fail)?;
             Ok(bound(address.target().clone(), BoundSocket::Unix { listener, _file: Some(Arc::new(file)) }))
         }
         AddressTarget::Abstract(name) => {
-            let listener = unix::bind_abstract(name).map_err(fail)?;
+            let listener = unix::bind_abstract(name, options).map_err(fail)?;
             Ok(bound(address.target().clone(), BoundSocket::Unix { listener, _file: None }))
         }
         _ => Err(StartError::configuration(format!(
@@ -117,32 +120,43 @@ fn bind_address(endpoint: &Endpoint, address: &Address) -> Result<Bound, StartEr
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // `[::]` stands for IPv4 as well.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     // A server that is started again must not wait for the connections of the last one to be forgotten. It is not
-    // SO_REUSEPORT: a second instance on the same address is told that it is in use.
+    // SO_REUSEPORT: without that a second instance on the same address is told that it is in use.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.set_nonblocking(true)?;
-    // Before the first connection can be queued: each has it from here.
-    let _ = socket.set_tcp_nodelay(true);
+    // Before the first connection can be queued: each has them from here.
+    let _ = socket.set_tcp_nodelay(options.no_delay);
+    if let Some(keep_alive) = &options.keep_alive {
+        keep_alive.apply(&SockRef::from(&socket))?;
+    }
     socket.bind(&SockAddr::from(address))?;
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog(options))?;
     Ok(socket.into())
 }
 
-fn bind_any(port: u16) -> io::Result<std::net::TcpListener> {
-    match bind_tcp((Ipv6Addr::UNSPECIFIED, port).into()) {
+/// As the system counts it.
+fn backlog(options: &SocketOptions) -> i32 {
+    i32::try_from(options.backlog).unwrap_or(i32::MAX)
+}
+
+fn bind_any(port: u16, options: &SocketOptions) -> io::Result<std::net::TcpListener> {
+    match bind_tcp((Ipv6Addr::UNSPECIFIED, port).into(), options) {
         Err(error) if is_address_in_use(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
             Err(error)
         }
         Err(error) => {
             tracing::debug!(%error, port, "IPv6 is not available; listening on IPv4 only");
-            bind_tcp((Ipv4Addr::UNSPECIFIED, port).into())
+            bind_tcp((Ipv4Addr::UNSPECIFIED, port).into(), options)
         }
         bound => bound,
     }
@@ -158,8 +172,8 @@ fn bind_localhost(endpoint: &Endpoint, port: u16) -> Result<Vec<BoundSocket>, St
     let mut sockets = Vec::new();
     let mut missing = None;
     for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-        match bind_tcp((ip, port).into()) {
-            Ok(listener) => sockets.push(BoundSocket::Tcp(listener)),
+        match bind_tcp((ip, port).into(), &endpoint.socket_options) {
+            Ok(listener) => sockets.push(BoundSocket::Tcp(listener, endpoint.socket_options)),
             Err(error) if is_address_in_use(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(cannot_listen(endpoint, error));
             }
@@ -173,43 +187,6 @@ fn bind_localhost(endpoint: &Endpoint, port: u16) -> Result<Vec<BoundSocket>, St
         Some(error) if sockets.is_empty() => Err(cannot_listen(endpoint, error)),
         _ => Ok(sockets),
     }
-}
-
-/// Takes sockets that listen already; the first one gives the address.
-fn adopt(descriptors: Vec<OwnedFd>, https: bool) -> io::Result<Bound> {
-    let mut target = None;
-    let mut sockets = Vec::with_capacity(descriptors.len());
-    for descriptor in descriptors {
-        let (bound, socket) = adopt_one(descriptor)?;
-        target.get_or_insert(bound);
-        sockets.push(socket);
-    }
-    let target =
-        target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "there is no descriptor"))?;
-    Ok(Bound { address: Address::new(https, target), sockets })
-}
-
-fn adopt_one(descriptor: OwnedFd) -> io::Result<(AddressTarget, BoundSocket)> {
-    let socket = Socket::from(descriptor);
-    let invalid = |message| io::Error::new(io::ErrorKind::InvalidInput, message);
-    if !socket.is_listener()? {
-        return Err(invalid("the inherited descriptor is not a listening socket"));
-    }
-    socket.set_nonblocking(true)?;
-    #[cfg(unix)]
-    socket.set_cloexec(true)?;
-    let local = socket.local_addr()?;
-    if let Some(address) = local.as_socket() {
-        return Ok((AddressTarget::Ip(address), BoundSocket::Tcp(socket.into())));
-    }
-    let target = if let Some(path) = local.as_pathname() {
-        AddressTarget::Unix(path.to_owned())
-    } else if let Some(name) = local.as_abstract_namespace() {
-        AddressTarget::Abstract(String::from_utf8_lossy(name).into_owned())
-    } else {
-        return Err(invalid("the inherited descriptor is neither a TCP nor a Unix socket"));
-    };
-    Ok((target, BoundSocket::Unix { listener: socket.into(), _file: None }))
 }
 
 fn is_address_in_use(error: &io::Error) -> bool {

@@ -9,7 +9,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::listener::ErasedListener;
-use crate::{HttpProtocols, HttpsOptions, ProxyProtocolOptions};
+use crate::socket_options::SocketKind;
+use crate::{HttpProtocols, HttpsOptions, LimitError, ProxyProtocolOptions, SocketOptions};
 
 /// Something to listen on: where, in which protocols, with or without TLS, through which connection layers.
 ///
@@ -38,8 +39,8 @@ pub struct Endpoint {
     pub https: Option<HttpsOptions>,
     /// The PROXY protocol, before TLS. Default is none: connections begin as the client's do.
     pub proxy_protocol: Option<ProxyProtocolOptions>,
-    /// The permissions of the file of a Unix socket, such as `0o660`; default is what the umask leaves.
-    pub unix_mode: Option<u32>,
+    /// What the system is told about its sockets.
+    pub socket_options: SocketOptions,
     pub(crate) source: EndpointSource,
     pub(crate) layers: Vec<ConnectionLayer>,
 }
@@ -100,7 +101,7 @@ impl Endpoint {
             protocols,
             https: None,
             proxy_protocol: None,
-            unix_mode: None,
+            socket_options: SocketOptions::default(),
             source,
             layers: Vec::new(),
         }
@@ -193,10 +194,17 @@ impl Endpoint {
         self
     }
 
-    /// Sets [`unix_mode`](Self::unix_mode).
+    /// Sets [`socket_options`](Self::socket_options).
+    #[must_use]
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket_options = options;
+        self
+    }
+
+    /// Sets the [permissions](SocketOptions::unix_mode) of the file of a Unix socket.
     #[must_use]
     pub fn unix_mode(mut self, mode: u32) -> Self {
-        self.unix_mode = Some(mode);
+        self.socket_options.unix_mode = Some(mode);
         self
     }
 
@@ -227,12 +235,24 @@ impl Endpoint {
         }
     }
 
-    /// Whether both listen on the same thing, however they serve it.
+    /// Whether the socket can be as the options say.
+    pub(crate) fn check_socket(&self) -> Result<(), LimitError> {
+        match &self.source {
+            EndpointSource::Address(address) => self.socket_options.check(address.target()),
+            EndpointSource::Descriptor(_) => self.socket_options.check_kind(SocketKind::Inherited),
+            EndpointSource::Listener(_) => self.socket_options.check_kind(SocketKind::Custom),
+        }
+    }
+
+    /// Whether one socket can be that of both, however they serve it.
     pub(crate) fn same_socket(&self, other: &Self) -> bool {
+        self.same_source(other) && self.socket_options == other.socket_options
+    }
+
+    /// Whether both listen on the same thing, however its socket is.
+    pub(crate) fn same_source(&self, other: &Self) -> bool {
         match (&self.source, &other.source) {
-            (EndpointSource::Address(one), EndpointSource::Address(two)) => {
-                one.target() == two.target() && self.unix_mode == other.unix_mode
-            }
+            (EndpointSource::Address(one), EndpointSource::Address(two)) => one.target() == two.target(),
             (EndpointSource::Descriptor(one), EndpointSource::Descriptor(two)) => one.is(two),
             (EndpointSource::Listener(one), EndpointSource::Listener(two)) => one.listener.is(&two.listener),
             _ => false,
@@ -270,6 +290,7 @@ impl fmt::Debug for Endpoint {
             .field("protocols", &self.protocols)
             .field("https", &self.https)
             .field("proxy_protocol", &self.proxy_protocol)
+            .field("socket_options", &self.socket_options)
             .field("layers", &self.layers.len())
             .finish_non_exhaustive()
     }

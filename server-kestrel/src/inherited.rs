@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use server_abstractions::{Address, AddressTarget, StartError};
 
-use crate::Endpoint;
+use crate::{Endpoint, SocketOptions};
 
 /// The first descriptor of the protocol.
 const FIRST: RawFd = 3;
@@ -57,10 +57,18 @@ impl Inherited {
     }
 
     /// One endpoint per socket, for a server that nothing was configured for.
-    pub(crate) fn into_endpoints(self) -> Vec<Endpoint> {
+    pub(crate) fn into_endpoints(self, defaults: SocketOptions) -> Vec<Endpoint> {
+        let options = |target: &AddressTarget| {
+            let SocketOptions { no_delay, keep_alive, .. } = defaults.for_target(target);
+            SocketOptions { no_delay, keep_alive, ..SocketOptions::default() }
+        };
         self.0
             .into_iter()
-            .map(|socket| Endpoint { name: socket.name, ..Endpoint::descriptor(socket.descriptor) })
+            .map(|socket| Endpoint {
+                name: socket.name,
+                socket_options: socket.target.as_ref().map(options).unwrap_or_default(),
+                ..Endpoint::descriptor(socket.descriptor)
+            })
             .collect()
     }
 

@@ -72,6 +72,7 @@ mod request_body;
 mod response;
 mod scanner;
 mod server;
+mod socket_options;
 mod threads;
 mod tls;
 
@@ -87,6 +88,7 @@ pub use proxy_protocol::{
 };
 pub use rustls;
 pub use server::Kestrel;
+pub use socket_options::{SocketOptions, TcpKeepAlive};
 pub use tls::{
     CertificateFile, CertificateSelector, ClientCertificateMode, ClientCertificateRoots,
     ClientCertificateValidation, ClientCertificates, ClientHello, FindCertificate, HttpsOptions,

@@ -263,7 +263,7 @@ pub(crate) fn refused(
     LimitError { name, value: value.to_string(), wanted: wanted.to_string() }
 }
 
-/// A limit, or an option of TLS sessions, that the server cannot hold.
+/// A limit, or an option of TLS sessions or sockets, that the server cannot hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitError {
     name: &'static str,
@@ -272,8 +272,8 @@ pub struct LimitError {
 }
 
 impl LimitError {
-    /// The field of [`Limits`] or of [`HttpsOptions`](crate::HttpsOptions); fields of other structs follow after a dot,
-    /// as in `http2.max_frame_size`.
+    /// The field of [`Limits`], of [`HttpsOptions`](crate::HttpsOptions) or of [`Endpoint`](crate::Endpoint); fields of other
+    /// structs follow after a dot, as in `http2.max_frame_size`.
     pub fn name(&self) -> &'static str {
         self.name
     }

@@ -13,6 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
 
+use crate::{SocketOptions, TcpKeepAlive};
+
 /// A [`Listener`] without its type.
 pub(crate) trait ErasedListener: Send {
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
@@ -127,25 +129,34 @@ pub(crate) struct TcpSocketListener {
     address: Address,
     /// The local address of every connection, unless the socket is bound to all addresses.
     local: Option<SocketAddr>,
-    /// Whether accepted sockets have `TCP_NODELAY` from the listening one, as Linux gives it to them; those that were
-    /// queued before it was set on an inherited socket have not.
-    is_nodelay: bool,
+    /// What accepted sockets do not have from the listening one. On Linux they have all options from it, but for those
+    /// that were queued before one was set on an inherited socket.
+    no_delay: Option<bool>,
+    keep_alive: Option<TcpKeepAlive>,
 }
 
 impl TcpSocketListener {
     /// Must be called within a runtime.
-    pub(crate) fn new(listener: std::net::TcpListener, address: Address) -> io::Result<Self> {
+    pub(crate) fn new(
+        listener: std::net::TcpListener,
+        address: Address,
+        options: &SocketOptions,
+    ) -> io::Result<Self> {
         let local = listener.local_addr().ok().filter(|local| !local.ip().is_unspecified());
-        let is_set = socket2::SockRef::from(&listener).tcp_nodelay().unwrap_or(false);
-        let is_nodelay = is_set && cfg!(target_os = "linux");
-        Ok(Self { listener: TcpListener::from_std(listener)?, address, local, is_nodelay })
+        let is_inherited = cfg!(target_os = "linux");
+        let is_set = socket2::SockRef::from(&listener).tcp_nodelay().ok();
+        let no_delay = Some(options.no_delay).filter(|wanted| !is_inherited || is_set != Some(*wanted));
+        let keep_alive = options.keep_alive.filter(|_| !is_inherited);
+        Ok(Self { listener: TcpListener::from_std(listener)?, address, local, no_delay, keep_alive })
     }
 
     fn connection(&self, stream: TcpStream, remote: SocketAddr) -> Connection {
-        // Small responses must not wait for the acknowledgement of earlier ones. A failure means that the peer has
-        // gone, which the first read tells.
-        if !self.is_nodelay {
-            let _ = stream.set_nodelay(true);
+        // A failure means that the peer has gone, which the first read tells.
+        if let Some(no_delay) = self.no_delay {
+            let _ = stream.set_nodelay(no_delay);
+        }
+        if let Some(keep_alive) = &self.keep_alive {
+            let _ = keep_alive.apply(&socket2::SockRef::from(&stream));
         }
         let local = self.local.or_else(|| stream.local_addr().ok()).map(unmapped);
         let remote = Some(unmapped(remote));
@@ -304,10 +315,11 @@ mod tests {
         socket.set_nonblocking(true).expect("a socket that does not block");
         socket2::SockRef::from(&socket).set_tcp_nodelay(true).expect("an option");
         let address = socket.local_addr().expect("an address");
-        let listener = TcpSocketListener::new(socket, "http://127.0.0.1:0".parse().expect("an address"))
-            .expect("a listener");
+        let address_0 = "http://127.0.0.1:0".parse().expect("an address");
+        let listener =
+            TcpSocketListener::new(socket, address_0, &SocketOptions::default()).expect("a listener");
         let _client = std::net::TcpStream::connect(address).expect("a connection");
         let (stream, _) = listener.listener.accept().await.expect("a connection");
-        assert!(listener.is_nodelay && stream.nodelay().expect("an option"));
+        assert!(listener.no_delay.is_none() && stream.nodelay().expect("an option"));
     }
 }

@@ -1,6 +1,6 @@
 use std::num::NonZeroUsize;
 
-use crate::{Endpoint, HttpsOptions, Limits};
+use crate::{Endpoint, HttpsOptions, Limits, SocketOptions};
 
 /// How a [`Kestrel`](crate::Kestrel) serves.
 #[doc(alias = "KestrelServerOptions")]
@@ -23,6 +23,11 @@ pub struct KestrelOptions {
     /// The versions of HTTP of endpoints that are made from urls. Default is HTTP/1.1 and HTTP/2.
     #[doc(alias = "EndpointDefaults")]
     pub default_protocols: HttpProtocols,
+    /// The sockets of endpoints that are made from urls, as far as [they are for them](SocketOptions::for_target). Of
+    /// inherited sockets that nothing is configured for they say what connections are like (`no_delay`,
+    /// `keep_alive`); what the parent process has made of the listening socket stays.
+    #[doc(alias = "EndpointDefaults")]
+    pub default_socket_options: SocketOptions,
     /// Where connections are served. Default is [`Threads::Shared`].
     pub threads: Threads,
     /// Whether sockets that a parent process hands over (`LISTEN_FDS`, as systemd does) are taken. Each one belongs
@@ -41,6 +46,7 @@ impl Default for KestrelOptions {
             limits: Limits::default(),
             https_defaults: None,
             default_protocols: HttpProtocols::default(),
+            default_socket_options: SocketOptions::default(),
             threads: Threads::default(),
             inherit_listeners: true,
         }

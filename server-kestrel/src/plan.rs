@@ -30,14 +30,28 @@ pub(crate) fn endpoints(
         (true, true) if !inherited.is_empty() => inherited.to_vec(),
         (true, true) => {
             tracing::debug!(port = DEFAULT_PORT, "no address is configured; listening on localhost");
-            vec![Endpoint::localhost(DEFAULT_PORT).protocols(options.default_protocols)]
+            vec![with_defaults(Endpoint::localhost(DEFAULT_PORT), options)]
         }
     };
-    chosen.into_iter().map(|endpoint| with_certificate(endpoint, options)).collect()
+    chosen.into_iter().map(|endpoint| complete(endpoint, options)).collect()
 }
 
 fn from_urls(urls: Vec<Address>, options: &KestrelOptions) -> Vec<Endpoint> {
-    urls.into_iter().map(|url| Endpoint::new(url).protocols(options.default_protocols)).collect()
+    urls.into_iter().map(|url| with_defaults(Endpoint::new(url), options)).collect()
+}
+
+fn with_defaults(endpoint: Endpoint, options: &KestrelOptions) -> Endpoint {
+    let socket =
+        endpoint.address().map(|address| options.default_socket_options.for_target(address.target()));
+    endpoint.protocols(options.default_protocols).socket_options(socket.unwrap_or_default())
+}
+
+/// An endpoint whose options can be held, with the certificate that it needs.
+fn complete(endpoint: Endpoint, options: &KestrelOptions) -> Result<Endpoint, StartError> {
+    match endpoint.check_socket() {
+        Ok(()) => with_certificate(endpoint, options),
+        Err(error) => Err(StartError::configuration(format!("cannot listen on {endpoint}: {error}"))),
+    }
 }
 
 fn list(urls: &[Address]) -> String {

@@ -45,8 +45,10 @@ impl Kestrel {
     /// An endpoint that is new is listened on, one that is gone is closed, one that is served in another way keeps
     /// its socket. Old connections end gently: for five seconds each ends with its next answer, which says so
     /// (`connection: close`, or GOAWAY at once over HTTP/2), so that clients open new ones and no request is lost. Then
-    /// those that are idle are closed and `stopping` fires; after another five seconds what is left is aborted. What
-    /// cannot be listened on is reported by an event; everything else goes on. `threads` is read once, at the start,
+    /// those that are idle are closed and `stopping` fires; after another five seconds what is left is aborted. One whose
+    /// [`socket_options`](Endpoint::socket_options) are others is closed and listened on anew: for a moment clients are refused.
+    /// Those of a socket that was handed in cannot change, and the endpoint goes on as it was. What cannot be listened on
+    /// is reported by an event; everything else goes on. `threads` and `inherit_listeners` are read once, at the start,
     /// and so are the host's addresses.
     pub fn reloading(options: watch::Receiver<KestrelOptions>) -> Self {
         let addresses = Arc::new(ServerAddresses::new());
@@ -84,7 +86,7 @@ impl Server for Kestrel {
             let mut inherited =
                 if initial.inherit_listeners { Inherited::from_environment() } else { Inherited::default() };
             let activated = if initial.endpoints.is_empty() && urls.is_empty() {
-                std::mem::take(&mut inherited).into_endpoints()
+                std::mem::take(&mut inherited).into_endpoints(initial.default_socket_options)
             } else {
                 Vec::new()
             };
@@ -212,7 +214,7 @@ impl Supervisor {
         let mut old = std::mem::take(&mut self.listening);
         let mut missing = Vec::new();
         for endpoint in &endpoints {
-            match old.iter().position(|listening| listening.endpoint().same_socket(endpoint)) {
+            match old.iter().position(|listening| listening.is_on(endpoint)) {
                 Some(index) => {
                     let mut listening = old.remove(index);
                     match listening.change(endpoint, options, &self.context) {

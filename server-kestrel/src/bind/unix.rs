@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::BACKLOG;
+use super::backlog;
+use crate::SocketOptions;
 
 /// The file of a socket that we made; removed with the last listener, unless somebody has replaced it.
 pub(crate) struct SocketFile {
@@ -35,7 +36,7 @@ impl Drop for SocketFile {
     }
 }
 
-pub(super) fn bind(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) fn bind(path: &Path, options: &SocketOptions) -> io::Result<(UnixListener, SocketFile)> {
     let address = SockAddr::unix(path)?;
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -47,11 +48,11 @@ pub(super) fn bind(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, 
         bound => bound?,
     }
     let file = SocketFile::of(path)?;
-    if let Some(mode) = mode {
+    if let Some(mode) = options.unix_mode {
         // Before it listens, so that nobody can connect who must not.
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
-    socket.listen(BACKLOG)?;
+    socket.listen(backlog(options))?;
     Ok((socket.into(), file))
 }
 
@@ -70,16 +71,17 @@ fn is_stale(path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn bind_abstract(name: &str) -> io::Result<UnixListener> {
-    use std::os::linux::net::SocketAddrExt;
-
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    let listener = UnixListener::bind_addr(&address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+pub(super) fn bind_abstract(name: &str, options: &SocketOptions) -> io::Result<UnixListener> {
+    let mut path = std::ffi::OsString::from("\0");
+    path.push(name);
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(backlog(options))?;
+    Ok(socket.into())
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn bind_abstract(_: &str) -> io::Result<UnixListener> {
+pub(super) fn bind_abstract(_: &str, _: &SocketOptions) -> io::Result<UnixListener> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "abstract Unix sockets exist on Linux only"))
 }

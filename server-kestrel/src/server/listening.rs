@@ -38,6 +38,8 @@ struct ServedAs {
 pub(super) struct Listening {
     endpoint: Endpoint,
     address: Address,
+    /// Whether the socket was handed in, so that it cannot be made anew.
+    is_handed: bool,
     served_as: ServedAs,
     serving: watch::Sender<Serving>,
     /// The lifetime of the accept loops.
@@ -130,19 +132,29 @@ impl Prepared {
         let Self { endpoint, mut bound, serving, served_as, connections } = self;
         let (serving, watched) = watch::channel(serving);
         let (loops, guard) = Lifetime::new();
-        let address = bound.address.clone();
-        if let Err(error) = start_loops(&mut bound, workers, &watched, &loops) {
+        let (address, is_handed) = (bound.address.clone(), bound.is_handed);
+        let queue = queue(&endpoint);
+        if let Err(error) = start_loops(&mut bound, queue, workers, &watched, &loops) {
             loops.abort();
             return Err(StartError::new(format!("cannot accept on {address}")).with_source(error));
         }
         keep_until_closed(bound, &loops);
         drop(guard);
-        Ok(Listening { endpoint, address, served_as, serving, loops, connections })
+        Ok(Listening { endpoint, address, is_handed, served_as, serving, loops, connections })
     }
+}
+
+/// The connections that are taken from a queue at the end: twice the backlog, so that those who go on to connect cannot
+/// keep the loop from its end.
+fn queue(endpoint: &Endpoint) -> usize {
+    const MOST: usize = 1 << 17;
+    usize::try_from(endpoint.socket_options.backlog)
+        .map_or(MOST, |backlog| backlog.saturating_mul(2).min(MOST))
 }
 
 fn start_loops(
     bound: &mut Bound,
+    queue: usize,
     workers: &Workers,
     serving: &watch::Receiver<Serving>,
     loops: &Lifetime,
@@ -152,7 +164,7 @@ fn start_loops(
         for worker in &workers.handles()[..count] {
             let _entered = worker.enter();
             if let Some(listener) = socket.listener(&bound.address)? {
-                worker.spawn(accept_loop(listener, serving.clone(), loops.clone(), loops.guard()));
+                worker.spawn(accept_loop(listener, queue, serving.clone(), loops.clone(), loops.guard()));
             }
         }
     }
@@ -171,8 +183,9 @@ fn keep_until_closed(bound: Bound, loops: &Lifetime) {
 }
 
 impl Listening {
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Whether the endpoint can have this socket: one that was handed in is all there is, whatever its options.
+    pub(super) fn is_on(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint.same_socket(endpoint) || self.is_handed && self.endpoint.same_source(endpoint)
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -189,6 +202,10 @@ impl Listening {
         let served_as = ServedAs::of(options);
         if self.endpoint == *endpoint && self.served_as == served_as {
             return Ok(None);
+        }
+        if self.endpoint.socket_options != endpoint.socket_options {
+            let message = "the options of a socket that was handed in cannot change while it is listened on; start the server again";
+            return Err(StartError::configuration(message));
         }
         let service = pipeline(endpoint, options, context)?;
         self.address = Address::new(endpoint.https.is_some(), self.address.target().clone());
