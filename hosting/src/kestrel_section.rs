@@ -5,19 +5,21 @@ mod https;
 mod limits;
 mod proxy_protocol;
 mod sessions;
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
 
 use self::certificate::CertificateSection;
 use self::https::{ModeSection, Reader, SniSection, SslProtocol};
-use self::limits::LimitsSection;
+use self::limits::{LimitsSection, present, required_duration, set};
 use self::proxy_protocol::ProxyProtocolSection;
 use self::sessions::SessionsSection;
-use crate::startup::rooted;
+use self::sockets::{SocketOptionsSection, ThreadsSection};
 use crate::{Configuration, ConfigurationError, HostEnvironment};
 
 /// The server. A key that is not understood is refused with its place.
@@ -32,6 +34,15 @@ pub(crate) struct KestrelSection {
     /// false.
     #[cfg_attr(feature = "schema", schemars(extend("default" = false)))]
     allow_alternate_schemes: Option<bool>,
+    /// Whether sockets that a parent process hands over are taken. Default is true.
+    #[serde(deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "bool", extend("default" = true)))]
+    inherit_listeners: Option<bool>,
+    /// Where connections are served: `Shared` with the runtime, `PerCore`, or a number of threads of the server's own.
+    /// Default is `Shared`.
+    #[serde(deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "ThreadsSection", extend("default" = "Shared")))]
+    threads: Option<ThreadsSection>,
     /// Certificates by name, for the `Name` of others; the one called `Default` is for every https address that has
     /// no other. Default is none; in the environment Development one is made for `Default`.
     certificates: BTreeMap<String, CertificateSection>,
@@ -62,7 +73,17 @@ struct EndpointDefaultsSection {
     client_certificate_roots: Option<PathBuf>,
     /// Files with lists of the certificates that those authorities have revoked; relative paths start from the content
     /// root. Default is none.
-    client_certificate_revocation_lists: Vec<PathBuf>,
+    client_certificate_revocation_lists: Option<Vec<PathBuf>>,
+    /// How long a handshake of TLS may take. Default is 10 seconds.
+    #[serde(deserialize_with = "required_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("exclusiveMinimum" = 0, "default" = "00:00:10")))]
+    handshake_timeout: Option<Duration>,
+    /// How many handshakes an endpoint has at the same time; others wait. Default is `null`: any number.
+    #[serde(deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>", range(min = 1), extend("default" = null)))]
+    max_concurrent_handshakes: Option<Option<usize>>,
+    /// What the system is told about sockets. Default is as each key says.
+    socket_options: SocketOptionsSection,
     /// How TLS sessions go on when a client comes again. Default is as each key says.
     sessions: SessionsSection,
 }
@@ -82,6 +103,24 @@ struct EndpointSection {
     ssl_protocols: Option<Vec<SslProtocol>>,
     /// Whether clients are asked for a certificate; for https only. Default is that of `EndpointDefaults`.
     client_certificate_mode: Option<ModeSection>,
+    /// A file in PEM with the authorities that clients' certificates are believed by; for https only. Default is that of
+    /// `EndpointDefaults`.
+    client_certificate_roots: Option<PathBuf>,
+    /// Files with lists of the certificates that those authorities have revoked; for https only. Default is those of
+    /// `EndpointDefaults`.
+    client_certificate_revocation_lists: Option<Vec<PathBuf>>,
+    /// How long a handshake of TLS may take; for https only. Default is that of `EndpointDefaults`.
+    #[serde(default, deserialize_with = "required_duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("exclusiveMinimum" = 0)))]
+    handshake_timeout: Option<Duration>,
+    /// How many handshakes there are at the same time, `null` for any number; for https only. Default is that of
+    /// `EndpointDefaults`.
+    #[serde(default, deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<u64>", range(min = 1)))]
+    max_concurrent_handshakes: Option<Option<usize>>,
+    /// What the system is told about its sockets. Default is that of `EndpointDefaults`.
+    #[serde(default)]
+    socket_options: SocketOptionsSection,
     /// The certificate of the endpoint; for https only. Default is `Kestrel:Certificates:Default`.
     certificate: Option<CertificateSection>,
     /// That connections begin with a header of the PROXY protocol, `{}` for its defaults. Default is none: they do not.
@@ -127,6 +166,8 @@ pub(crate) fn apply(
     if let Some(allow) = section.allow_alternate_schemes {
         options.allow_alternate_schemes = allow;
     }
+    set(&mut options.inherit_listeners, section.inherit_listeners);
+    set(&mut options.threads, section.threads);
     section.limits.apply(&mut options.limits);
     if let Err(error) = options.limits.check() {
         let path = format!("Kestrel:Limits:{}", limits::key(error.name()));
@@ -154,16 +195,15 @@ fn apply_defaults(
     let tls = SniSection {
         ssl_protocols: section.ssl_protocols.clone(),
         client_certificate_mode: section.client_certificate_mode,
+        client_certificate_roots: section.client_certificate_roots.clone(),
+        client_certificate_revocation_lists: section.client_certificate_revocation_lists.clone(),
         ..SniSection::default()
     };
     reader.apply(&tls, &mut https, PATH)?;
-    if let Some(roots) = &section.client_certificate_roots {
-        https.client_certificates.roots = reader.roots(roots);
-    }
-    for list in &section.client_certificate_revocation_lists {
-        https.client_certificates.revocation_lists.push(rooted(reader.environment, list));
-    }
     section.sessions.apply(reader, &mut https, PATH)?;
+    let handshakes = (section.handshake_timeout, section.max_concurrent_handshakes);
+    reader.handshakes(handshakes, &mut https, PATH)?;
+    section.socket_options.apply_defaults(reader, &mut options.default_socket_options, PATH)?;
     if https != HttpsOptions::default() {
         options.https_defaults = Some(https);
     }
@@ -184,6 +224,11 @@ fn listen(
         .protocols(protocols)
         .name(name.to_owned());
     listen.proxy_protocol = section.proxy_protocol.as_ref().map(ProxyProtocolSection::options);
+    if let Some(target) = listen.target() {
+        let mut sockets = options.default_socket_options.for_target(target);
+        section.socket_options.apply(reader, &mut sockets, target, &path)?;
+        listen.socket_options = sockets;
+    }
     if listen.https.is_none() {
         return only_http(reader, section, &path).map(|()| listen);
     }
@@ -192,12 +237,16 @@ fn listen(
         certificate: section.certificate.clone(),
         ssl_protocols: section.ssl_protocols.clone(),
         client_certificate_mode: section.client_certificate_mode,
+        client_certificate_roots: section.client_certificate_roots.clone(),
+        client_certificate_revocation_lists: section.client_certificate_revocation_lists.clone(),
         protocols: None,
     };
     reader.apply(&tls, &mut https, &path)?;
     if let Some(sessions) = &section.sessions {
         sessions.apply(reader, &mut https, &path)?;
     }
+    let handshakes = (section.handshake_timeout, section.max_concurrent_handshakes);
+    reader.handshakes(handshakes, &mut https, &path)?;
     for (host, sni) in &section.sni {
         let different = reader.sni(sni, &https, &format!("{path}:Sni:{host}"))?;
         https.sni.insert(host.clone(), different);
@@ -213,6 +262,10 @@ fn only_http(reader: &Reader<'_>, section: &EndpointSection, path: &str) -> Resu
         ("SslProtocols", section.ssl_protocols.is_some()),
         ("ClientCertificateMode", section.client_certificate_mode.is_some()),
         ("Sessions", section.sessions.is_some()),
+        ("ClientCertificateRoots", section.client_certificate_roots.is_some()),
+        ("ClientCertificateRevocationLists", section.client_certificate_revocation_lists.is_some()),
+        ("HandshakeTimeout", section.handshake_timeout.is_some()),
+        ("MaxConcurrentHandshakes", section.max_concurrent_handshakes.is_some()),
         ("Sni", !section.sni.is_empty()),
     ];
     match keys.iter().find(|(_, is_there)| *is_there) {

@@ -77,6 +77,10 @@ mod urls;
 #[cfg(feature = "kestrel")]
 mod web_application;
 
+#[doc = include_str!("../../CONFIGURATION.md")]
+#[cfg(feature = "kestrel")]
+pub mod configuration_keys {}
+
 pub use application_builder::ApplicationBuilder;
 pub use configuration::{
     Configuration, ConfigurationBuilder, ConfigurationError, ConfigurationMonitor, ConfigurationSection,
@@ -106,7 +110,7 @@ pub use server_abstractions::{
 #[cfg(feature = "kestrel")]
 pub use server_kestrel::{
     self, Endpoint, Http2Limits, HttpProtocols, HttpsOptions, KestrelOptions, Limits, ServerCertificate,
-    Threads,
+    SocketOptions, TcpKeepAlive, Threads,
 };
 #[cfg(feature = "proxy-integration")]
 pub use server_proxy_integration::{

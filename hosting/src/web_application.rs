@@ -54,19 +54,7 @@ use crate::{
 /// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone** | false |
 /// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port goes before all addresses | none |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
-/// | `Kestrel:AddServerHeader`, `Kestrel:AllowAlternateSchemes` | see [`KestrelOptions`] | true, false |
-/// | `Kestrel:Certificates:Default` | the certificate of `https` addresses: `Path` of a chain in PEM or of PKCS#12, `KeyPath` of its key in PEM, `Password` of either | in Development one is made |
-/// | `Kestrel:Certificates:Default`, in the place of files | in a folder: `Subject` (a part of it) or `Thumbprint` (SHA-1 or SHA-256) of a certificate in the folder of `Store` and `Location` (`CurrentUser`: `server-kestrel/certificates/{Store}` in `$XDG_DATA_HOME`, else `~/.local/share`; `LocalMachine`: `/etc/server-kestrel/certificates/{Store}`) or in `StoreFolder`; `Password` of its files; `AllowInvalid` takes one that is not valid today. See [`StoredCertificate`](crate::server_kestrel::StoredCertificate) | `My`, `CurrentUser`, false |
-/// | `Kestrel:Certificates:Development:Password` | without a default certificate: the password of `server-kestrel/https/{applicationName}.pfx` in the user's data folder, where `cargo host dev-certs https -ep` exports the development certificate to | none |
-/// | `Kestrel:Certificates:{name}` | a certificate that others refer to by its `Name` | none |
-/// | `Kestrel:EndpointDefaults:{Protocols, SslProtocols, ClientCertificateMode}` | for endpoints that do not say otherwise, and for urls | `Http1AndHttp2`, `["Tls12", "Tls13"]`, `NoCertificate` |
-/// | `Kestrel:EndpointDefaults:{ClientCertificateRoots, ClientCertificateRevocationLists}` | PEM file of those whom clients' certificates are believed by, list of files of those they have revoked | the system's, none |
-/// | `Kestrel:EndpointDefaults:Sessions:{CacheSize, Lifetime, TicketsPerHandshake}` | how TLS sessions go on, see [`SessionOptions`](crate::server_kestrel::SessionOptions) | 8192, 12 hours, 2 |
-/// | `Kestrel:EndpointDefaults:Sessions:{Tickets, TicketKeyFile, TicketKeyRotation}` | whether clients keep their sessions, encrypted with keys in memory or in this file, which processes may share; the age at which the server adds a key, and without which it leaves the file to others | false, none, 6 hours in memory |
-/// | `Kestrel:Endpoints:{name}:ProxyProtocol:{TrustedProxies, TrustUnixSockets, HeaderTimeout}` | connections begin with a header of the PROXY protocol, from one of these addresses and networks; `{}` for the defaults | none; loopback, false, 5 seconds |
-/// | `Kestrel:Endpoints:{name}:{Url, Protocols, SslProtocols, ClientCertificateMode, Certificate, Sessions}` | an endpoint with options of its own; the protocols are `Http1`, `Http2` or `Http1AndHttp2` | none |
-/// | `Kestrel:Endpoints:{name}:Sni:{host}:{Protocols, SslProtocols, ClientCertificateMode, Certificate}` | what is different for a server name: a name, `*.` and the end of names, or `*` | none |
-/// | `Kestrel:Limits:{MaxRequestBodySize, ...}`, `Kestrel:Limits:Http2:{...}` | the fields of [`Limits`](crate::Limits) as keys: whole numbers of bytes, times as `00:02:10` or seconds; `null` lifts those that may be none | those of the type |
+/// | `Kestrel:...` | the server: endpoints, certificates, TLS, limits, sockets; every key stands in [`configuration_keys`](crate::configuration_keys) | those of [`KestrelOptions`] |
 #[doc(alias = "WebHost")]
 #[must_use = "an application does nothing until it is started or run"]
 pub struct WebApplication {

@@ -226,6 +226,11 @@ impl Endpoint {
         self
     }
 
+    /// Where it listens, as configured; of a descriptor that is known only once it is bound.
+    pub fn target(&self) -> Option<&AddressTarget> {
+        self.address().map(Address::target)
+    }
+
     /// The address as configured; of a descriptor it is known only once it is bound.
     pub(crate) fn address(&self) -> Option<&Address> {
         match &self.source {

@@ -67,6 +67,9 @@ impl TlsLayer {
             return Err(StartError::configuration("max_concurrent_handshakes is 0; it must be at least 1"));
         }
         options.sessions.check()?;
+        if options.handshake_timeout.is_zero() {
+            return Err(StartError::configuration("handshake_timeout is 0; it must be more than that"));
+        }
         let provider = Arc::new(crypto::provider());
         let policies = match options.on_client_hello {
             Some(_) if options.sessions != SessionOptions::default() => {

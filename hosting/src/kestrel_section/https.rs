@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 use server_kestrel::{
@@ -10,6 +11,7 @@ use server_kestrel::{
 
 use super::ProtocolsSection;
 use super::certificate::CertificateSection;
+use super::limits::set;
 use crate::startup::rooted;
 use crate::{Configuration, ConfigurationError, HostEnvironment};
 
@@ -27,6 +29,19 @@ pub(super) struct SniSection {
     pub(super) ssl_protocols: Option<Vec<SslProtocol>>,
     /// Whether clients are asked for a certificate. Default is that of the endpoint.
     pub(super) client_certificate_mode: Option<ModeSection>,
+    /// A file in PEM with the authorities that clients' certificates are believed by. Default is that of the endpoint.
+    pub(super) client_certificate_roots: Option<PathBuf>,
+    /// Files with lists of the certificates that those authorities have revoked. Default is those of the endpoint.
+    pub(super) client_certificate_revocation_lists: Option<Vec<PathBuf>>,
+}
+
+impl SniSection {
+    /// Whether it says anything about clients' certificates.
+    fn has_clients(&self) -> bool {
+        self.client_certificate_mode.is_some()
+            || self.client_certificate_roots.is_some()
+            || self.client_certificate_revocation_lists.is_some()
+    }
 }
 
 /// A version of TLS.
@@ -131,6 +146,34 @@ impl Reader<'_> {
         if let Some(mode) = section.client_certificate_mode {
             options.client_certificates.mode = mode.into();
         }
+        if let Some(roots) = &section.client_certificate_roots {
+            let roots = ClientCertificateRoots::File(rooted(self.environment, roots));
+            options.client_certificates.roots = roots;
+        }
+        if let Some(lists) = &section.client_certificate_revocation_lists {
+            let lists = lists.iter().map(|list| rooted(self.environment, list));
+            options.client_certificates.revocation_lists = lists.collect();
+        }
+        Ok(())
+    }
+
+    /// How long handshakes of this path may take, and how many there may be.
+    pub(super) fn handshakes(
+        &self,
+        (timeout, most): (Option<Duration>, Option<Option<usize>>),
+        options: &mut HttpsOptions,
+        path: &str,
+    ) -> Result<(), ConfigurationError> {
+        set(&mut options.handshake_timeout, timeout);
+        set(&mut options.max_concurrent_handshakes, most);
+        if options.handshake_timeout.is_zero() {
+            let reason = "it must be more than 0";
+            return Err(self.configuration.invalid(&format!("{path}:HandshakeTimeout"), reason));
+        }
+        if options.max_concurrent_handshakes == Some(0) {
+            let reason = "it must be at least 1, or null for any number";
+            return Err(self.configuration.invalid(&format!("{path}:MaxConcurrentHandshakes"), reason));
+        }
         Ok(())
     }
 
@@ -147,12 +190,7 @@ impl Reader<'_> {
             certificate: section.certificate.as_ref().and(options.certificate),
             protocols: section.protocols.map(HttpProtocols::from),
             tls_versions: section.ssl_protocols.as_ref().map(|_| options.tls_versions),
-            client_certificates: section.client_certificate_mode.map(|_| options.client_certificates),
+            client_certificates: section.has_clients().then_some(options.client_certificates),
         })
-    }
-
-    /// Whom clients' certificates are believed by.
-    pub(super) fn roots(&self, path: &PathBuf) -> ClientCertificateRoots {
-        ClientCertificateRoots::File(rooted(self.environment, path))
     }
 }

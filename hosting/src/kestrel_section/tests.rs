@@ -10,6 +10,7 @@ use super::*;
 
 mod certificates;
 mod sessions;
+mod sockets;
 
 fn options(text: &str) -> Result<KestrelOptions, String> {
     let configuration = Configuration::builder().json_text("appsettings.json", text).build().unwrap();
