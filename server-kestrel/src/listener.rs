@@ -307,19 +307,62 @@ impl MemoryConnector {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    #[tokio::test]
-    async fn an_accepted_socket_does_not_delay_small_segments() {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
-        socket.set_nonblocking(true).expect("a socket that does not block");
-        socket2::SockRef::from(&socket).set_tcp_nodelay(true).expect("an option");
-        let address = socket.local_addr().expect("an address");
-        let address_0 = "http://127.0.0.1:0".parse().expect("an address");
-        let listener =
-            TcpSocketListener::new(socket, address_0, &SocketOptions::default()).expect("a listener");
-        let _client = std::net::TcpStream::connect(address).expect("a connection");
+    /// A socket that was bound with these options, and one that it has accepted.
+    async fn accepted(options: SocketOptions) -> (TcpSocketListener, TcpStream) {
+        let endpoint =
+            crate::Endpoint::url("http://127.0.0.1:0").expect("an endpoint").socket_options(options);
+        let mut bound =
+            crate::bind::bind(&endpoint, &mut crate::inherited::Inherited::default()).expect("a socket");
+        let crate::bind::BoundSocket::Tcp(socket, options) = bound.sockets.remove(0) else {
+            panic!("it is one of TCP");
+        };
+        let at = socket.local_addr().expect("an address");
+        let listener = TcpSocketListener::new(socket, bound.address, &options).expect("a listener");
+        let _client = std::net::TcpStream::connect(at).expect("a connection");
         let (stream, _) = listener.listener.accept().await.expect("a connection");
+        (listener, stream)
+    }
+
+    #[tokio::test]
+    async fn an_accepted_socket_has_its_options_from_the_one_that_listens() {
+        let (listener, stream) = accepted(SocketOptions::default()).await;
         assert!(listener.no_delay.is_none() && stream.nodelay().expect("an option"));
+        assert!(!socket2::SockRef::from(&stream).keepalive().expect("an option"));
+
+        let (time, interval) = (Duration::from_secs(70), Duration::from_secs(7));
+        let keep_alive = Some(TcpKeepAlive { time, interval, retries: 5 });
+        let options =
+            SocketOptions { no_delay: false, reuse_port: true, keep_alive, ..SocketOptions::default() };
+        let (listener, stream) = accepted(options).await;
+        assert!(listener.no_delay.is_none() && !stream.nodelay().expect("an option"));
+        let socket = socket2::SockRef::from(&stream);
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), time);
+        assert_eq!(socket.tcp_keepalive_interval().expect("an option"), interval);
+        assert_eq!(socket.tcp_keepalive_retries().expect("an option"), 5);
+        assert!(socket2::SockRef::from(&listener.listener).reuse_port().expect("an option"));
+    }
+
+    #[tokio::test]
+    async fn what_a_socket_does_not_have_it_is_given() {
+        for no_delay in [true, false] {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+            socket.set_nonblocking(true).expect("a socket that does not block");
+            socket2::SockRef::from(&socket).set_tcp_nodelay(!no_delay).expect("an option");
+            let at = socket.local_addr().expect("an address");
+            let address = "http://127.0.0.1:0".parse().expect("an address");
+            let options = SocketOptions { no_delay, ..SocketOptions::default() };
+            let listener = TcpSocketListener::new(socket, address, &options).expect("a listener");
+            let _client = std::net::TcpStream::connect(at).expect("a connection");
+            let (stream, remote) = listener.listener.accept().await.expect("a connection");
+            let clone = socket2::SockRef::from(&stream).try_clone().expect("a descriptor");
+            assert_eq!(clone.tcp_nodelay().expect("an option"), !no_delay);
+            let _connection = listener.connection(stream, remote);
+            assert_eq!(clone.tcp_nodelay().expect("an option"), no_delay);
+        }
     }
 }

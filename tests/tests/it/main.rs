@@ -35,6 +35,7 @@ mod repository;
 mod responses;
 mod settings_schema;
 mod slow_peers;
+mod socket_options;
 mod stop;
 mod support;
 mod threads;
