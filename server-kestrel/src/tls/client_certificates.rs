@@ -15,7 +15,14 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use server_abstractions::StartError;
 
+use super::reloadable::Reloadable;
 use super::sessions::Identity;
+
+mod believed;
+
+pub(super) use believed::Believed;
+
+use believed::Current;
 
 /// Whether clients are asked for a certificate, and which ones are believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +31,14 @@ pub struct ClientCertificates {
     pub mode: ClientCertificateMode,
     /// Who may have issued them. Default are the roots of the system.
     pub roots: ClientCertificateRoots,
-    /// Files of revoked certificates (CRL, in PEM or DER), of the whole chain. Default is none: nothing is looked up.
+    /// Files of revoked certificates (CRL, in PEM or DER), of the whole chain: with any, a certificate for whose issuer
+    /// there is no list is not believed. A list whose next update is due is used nevertheless. Default is none: nothing
+    /// is looked up.
+    ///
+    /// A file that changes, and so that of the [roots](ClientCertificateRoots::File), is read again, and new handshakes use
+    /// it within five seconds; one that cannot be used is told by an event, and the last ones are used as before. No
+    /// session of before goes on then, so that whoever has been revoked meanwhile has to show the certificate again.
+    /// Connections that are there are not ended; [`max_connection_age`](crate::Limits::max_connection_age) bounds them.
     pub revocation_lists: Vec<PathBuf>,
     /// Judges in place of roots and lists. Default is none.
     pub validation: Option<ClientCertificateValidation>,
@@ -52,7 +66,7 @@ pub enum ClientCertificateRoots {
     /// Those whom the system trusts.
     #[default]
     System,
-    /// The certificates of a PEM file.
+    /// The certificates of a PEM file. A file that changes is read again, as revocation lists are.
     File(PathBuf),
     /// These.
     Store(Arc<RootCertStore>),
@@ -116,36 +130,51 @@ impl PartialEq for ClientCertificateValidation {
 
 impl Eq for ClientCertificateValidation {}
 
+type Verifier = (Arc<dyn ClientCertVerifier>, Option<Arc<Reloadable<Believed>>>);
+
 impl ClientCertificates {
-    /// Who verifies, if anybody does. What is believed is added to the identity of the policy.
+    /// Who verifies, if anybody does; and what that one believes, if it may change. What does not change is added to the
+    /// identity of the policy.
     pub(super) fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,
         identity: &mut Identity,
-    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, StartError> {
+    ) -> Result<Option<Verifier>, StartError> {
         identity.add("clients", format!("{:?}", self.mode).as_bytes());
         if self.mode == ClientCertificateMode::None {
             return Ok(None);
         }
         if let Some(validation) = &self.validation {
             identity.add_code()?;
-            return Ok(Some(Arc::new(Judged {
+            let judged = Judged {
                 validation: validation.clone(),
                 is_mandatory: self.mode == ClientCertificateMode::Require,
                 algorithms: provider.signature_verification_algorithms,
-            })));
+            };
+            return Ok(Some((Arc::new(judged), None)));
         }
-        let (roots, lists) = (self.root_store()?, self.lists()?);
+        if matches!(self.roots, ClientCertificateRoots::File(_)) || !self.revocation_lists.is_empty() {
+            let current = Current::new(self, provider)?;
+            let believed = current.believed();
+            return Ok(Some((Arc::new(current), Some(believed))));
+        }
+        let roots = self.root_store()?;
         identity.add_roots(&roots);
-        for list in &lists {
-            identity.add("revocation list", list);
-        }
+        Ok(Some((self.by_roots(roots, Vec::new(), provider)?, None)))
+    }
+
+    fn by_roots(
+        &self,
+        roots: Arc<RootCertStore>,
+        lists: Vec<CertificateRevocationListDer<'static>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, StartError> {
         let mut builder =
             WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider)).with_crls(lists);
         if self.mode == ClientCertificateMode::Allow {
             builder = builder.allow_unauthenticated();
         }
-        builder.build().map(Some).map_err(|error| {
+        builder.build().map_err(|error| {
             let message = format!("clients' certificates cannot be verified by the roots {:?}", self.roots);
             StartError::configuration(message).with_source(error)
         })

@@ -15,6 +15,7 @@ use rustls_pki_types::UnixTime;
 use server_abstractions::StartError;
 
 use super::certificate::{FileSource, from_pem};
+use super::client_certificates::Believed;
 use super::reloadable::Reloadable;
 use super::sessions::{Identity, Ring};
 use super::store::StoreSource;
@@ -39,13 +40,15 @@ pub(super) struct Policy {
     reloadable: Option<Arc<Reloadable<CertifiedKey>>>,
     /// The keys of tickets.
     ring: Option<Arc<Ring>>,
+    /// What clients' certificates are judged by, if it may change.
+    believed: Option<Arc<Reloadable<Believed>>>,
     /// Who judges clients' certificates.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Policy {
     fn of(config: Arc<ServerConfig>) -> Self {
-        Self { config, reloadable: None, ring: None, verifier: None }
+        Self { config, reloadable: None, ring: None, believed: None, verifier: None }
     }
 
     /// Before a handshake: looks at what may have changed.
@@ -56,10 +59,13 @@ impl Policy {
         if let Some(ring) = &self.ring {
             ring.refresh().await;
         }
+        if let Some(believed) = &self.believed {
+            believed.refresh().await;
+        }
     }
 
-    /// After a handshake: rustls has verified the client's certificate when the session began, and it may have expired
-    /// since.
+    /// After a handshake: rustls has verified the client's certificate when the session began, and what it is judged by
+    /// may have changed since, and so may the time.
     pub(super) fn check_resumed(&self, connection: &ServerConnection) -> io::Result<()> {
         let Some(verifier) = &self.verifier else { return Ok(()) };
         if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
@@ -193,7 +199,8 @@ impl Parts<'_> {
         identity.add("name", self.name.to_ascii_lowercase().as_bytes());
         identity.add("versions", format!("{:?}", self.tls_versions).as_bytes());
         let builder = builder(provider, self.tls_versions)?;
-        let verifier = self.client_certificates.verifier(provider, &mut identity)?;
+        let (verifier, believed) = self.client_certificates.verifier(provider, &mut identity)?.unzip();
+        let believed = believed.flatten();
         let builder = match verifier.clone() {
             None => builder.with_no_client_auth(),
             Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -207,8 +214,8 @@ impl Parts<'_> {
         for protocol in &config.alpn_protocols {
             identity.add("protocol", protocol);
         }
-        self.sessions.install(&mut config, identity.bind(certificates), self.ring);
-        Ok(Policy { config: Arc::new(config), reloadable, ring: self.ring.cloned(), verifier })
+        self.sessions.install(&mut config, identity.bind(certificates, believed.clone()), self.ring);
+        Ok(Policy { config: Arc::new(config), reloadable, ring: self.ring.cloned(), believed, verifier })
     }
 
     fn certificates(

@@ -20,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::{Authority, Client, Memory, hello, soon};
 
+mod believed;
 mod policies;
 mod scan;
 mod sessions;

@@ -1,13 +1,16 @@
 //! Where a session may go on.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::SecureRandom;
 use server_abstractions::StartError;
 
+use crate::tls::client_certificates::Believed;
 use crate::tls::crypto::digest;
 use crate::tls::policy::Certificates;
+use crate::tls::reloadable::Reloadable;
 
 /// Adds up what makes a policy different from others; the same in every process with the same configuration.
 pub(in crate::tls) struct Identity {
@@ -56,11 +59,15 @@ impl Identity {
         Ok(())
     }
 
-    /// The certificate is looked up each time, since it may change.
-    pub(in crate::tls) fn bind(self, certificates: Certificates) -> Binding {
+    /// The certificate, and what clients' are judged by if it lies in files, are looked up each time, since they may change.
+    pub(in crate::tls) fn bind(
+        self,
+        certificates: Certificates,
+        believed: Option<Arc<Reloadable<Believed>>>,
+    ) -> Binding {
         let mut policy = [0; 32];
         policy.copy_from_slice(self.digest.finish().as_ref());
-        Binding { policy, certificates }
+        Binding { policy, certificates, believed }
     }
 }
 
@@ -68,6 +75,7 @@ impl Identity {
 pub(in crate::tls) struct Binding {
     policy: [u8; 32],
     certificates: Certificates,
+    believed: Option<Arc<Reloadable<Believed>>>,
 }
 
 impl fmt::Debug for Binding {
@@ -83,6 +91,9 @@ impl Binding {
         digest.update(&self.policy);
         if let Some(own) = self.certificates.known().as_ref().and_then(|known| known.cert.first()) {
             digest.update(own);
+        }
+        if let Some(believed) = &self.believed {
+            digest.update(&believed.current().digest);
         }
         let mut now = [0; 32];
         now.copy_from_slice(digest.finish().as_ref());
