@@ -32,6 +32,8 @@ const WINDOWS_TOKEN: HeaderName = HeaderName::from_static("ms-aspnetcore-winauth
 /// client's certificate. The limit of the body is lifted, since the module has one. The module's request to stop is
 /// answered with 202, and the shutdown token fires. The fields that only the module writes do not reach the application.
 ///
+/// A second layer around the same application does nothing, such as one of the code beside the one of the configuration.
+///
 /// Without WebSockets in the module a request has no upgrade: neither the feature nor the field `Upgrade`.
 #[doc(alias = "IISMiddleware")]
 #[derive(Clone, Debug)]
@@ -97,6 +99,10 @@ where
     }
 }
 
+/// Marks a request that has been through such a layer, so that a second one leaves it alone.
+#[derive(Clone)]
+struct Paired;
+
 /// Why a request does not reach the application.
 enum Refusal {
     NotPaired,
@@ -113,6 +119,9 @@ fn empty<R: Default>(status: StatusCode) -> Response<R> {
 impl Shared {
     /// Prepares a request for the application, if it is one for it.
     fn answer<B>(&self, request: &mut Request<B>) -> Option<Refusal> {
+        if request.extensions().get::<Paired>().is_some() {
+            return None;
+        }
         if !self.has_token(request) {
             tracing::error!(
                 "a request without the pairing token was refused; requests must come through the module"
@@ -131,6 +140,7 @@ impl Shared {
         let headers = request.headers_mut();
         headers.remove(&TOKEN);
         headers.remove(&WINDOWS_TOKEN);
+        request.extensions_mut().insert(Paired);
         if !self.integration.options().web_sockets {
             withhold_upgrade(request);
         }

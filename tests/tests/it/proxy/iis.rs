@@ -148,6 +148,21 @@ async fn without_websockets_there_is_no_upgrade() {
     }
 }
 
+#[tokio::test]
+async fn a_second_layer_does_nothing() {
+    let layer = |token: &str| {
+        let settings = IisIntegrationOptions { token: token.to_owned(), ..settings("/base") };
+        IisIntegration::new(settings).unwrap().layer(CancellationToken::new()).unwrap()
+    };
+    let (outer, inner) = (layer(TOKEN.1), layer("other"));
+    let mut probe = Probe::start("127.0.0.1", |app| App::new(outer.layer(inner.layer(app)))).await;
+    let fields = [("Host", "a"), TOKEN, ("X-Forwarded-For", "127.0.0.1, 127.0.0.2")];
+    assert_eq!(probe.send("GET /base/base/x", &fields).await.status, 200);
+    let seen = probe.take().unwrap();
+    assert_eq!((&*seen.path_base, &*seen.path), ("/base", "/base/x"));
+    assert_eq!(seen.remote.unwrap(), parse_peer("127.0.0.2:0"));
+}
+
 type Variables = &'static [(&'static str, &'static str)];
 
 fn from(variables: Variables) -> Result<Option<IisIntegration>, String> {
