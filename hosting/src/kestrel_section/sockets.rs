@@ -45,11 +45,11 @@ pub(super) struct SocketOptionsSection {
 struct KeepAliveSection {
     /// After how long a silence. Default is 60 seconds.
     #[serde(deserialize_with = "required_duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("minimum" = 1, "default" = "00:01:00")))]
+    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("minimum" = 1, "maximum" = 32_767, "multipleOf" = 1, "default" = "00:01:00")))]
     time: Option<Duration>,
     /// How long until it asks again. Default is 10 seconds.
     #[serde(deserialize_with = "required_duration")]
-    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("minimum" = 1, "default" = "00:00:10")))]
+    #[cfg_attr(feature = "schema", schemars(with = "Duration", extend("minimum" = 1, "maximum" = 32_767, "multipleOf" = 1, "default" = "00:00:10")))]
     interval: Option<Duration>,
     /// How many times it asks in vain. Default is 6.
     #[serde(deserialize_with = "present")]

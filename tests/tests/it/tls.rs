@@ -151,6 +151,9 @@ async fn the_time_for_a_handshake_can_be_set() {
     let before = Instant::now();
     client.closed().await;
     assert_eq!(before.elapsed().as_secs(), 3);
+    let https = HttpsOptions { handshake_timeout: Duration::ZERO, ..Certificate::new().https() };
+    let error = start_error(options([loopback().https(https)])).await;
+    assert!(error.is_configuration() && error.to_string().contains("handshake_timeout is 0"), "{error}");
 }
 
 #[tokio::test]

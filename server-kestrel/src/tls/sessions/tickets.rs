@@ -156,7 +156,7 @@ mod tests {
         let random = crypto::provider().secure_random;
         let mut identity = Identity::new(random);
         identity.add("name", policy.as_bytes());
-        let binding = Arc::new(identity.bind(Certificates::Nothing));
+        let binding = Arc::new(identity.bind(Certificates::Nothing, None));
         Ticketer { ring: Arc::clone(ring), binding, lifetime, random }
     }
 
