@@ -67,6 +67,13 @@ impl From<ConfigurationError> for Error {
     }
 }
 
+#[cfg(feature = "proxy-integration")]
+impl From<server_proxy_integration::OptionsError> for Error {
+    fn from(error: server_proxy_integration::OptionsError) -> Self {
+        Self::new("the integration with the proxy cannot be used").with_source(error)
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(error: std::io::Error) -> Self {
         Self::other(error)

@@ -3,7 +3,7 @@
 use server_abstractions::App;
 use server_proxy_integration::{
     ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions, HostFilteringLayer,
-    HostFilteringOptions, IisIntegration, OptionsError,
+    HostFilteringOptions, IisIntegration,
 };
 use tokio::sync::watch;
 use tower_layer::Layer;
@@ -40,7 +40,7 @@ pub(crate) fn surround(
                 "{FORWARDED} has no effect: the IIS integration reads the forwarded headers of the module"
             )
         } else {
-            app = App::new(ForwardedHeadersLayer::new(&everyone()).map_err(unusable)?.layer(app));
+            app = App::new(ForwardedHeadersLayer::new(&everyone())?.layer(app));
             format!(
                 "{FORWARDED} is true: X-Forwarded-For and X-Forwarded-Proto are believed from everyone, so nobody but the proxy may reach the application; otherwise use a ForwardedHeadersLayer that knows the proxies"
             )
@@ -55,7 +55,7 @@ pub(crate) fn surround(
             let message = "the module authenticates by Windows' own means, which is not passed on: requests are anonymous";
             startup.messages.push((Level::WARN, message.to_owned()));
         }
-        app = App::new(iis.layer(lifetime.stopping().clone()).map_err(unusable)?.layer(app));
+        app = App::new(iis.layer(lifetime.stopping().clone())?.layer(app));
     }
     Ok(app)
 }
@@ -75,7 +75,7 @@ fn everyone() -> ForwardedHeadersOptions {
 
 /// From the variables as they are called: `PORT` alone means other things elsewhere.
 fn iis(configuration: &Configuration) -> Result<Option<IisIntegration>, Error> {
-    IisIntegration::from_variables(|name| configuration.get(name).map(str::to_owned)).map_err(unusable)
+    Ok(IisIntegration::from_variables(|name| configuration.get(name).map(str::to_owned))?)
 }
 
 const ALLOWED_HOSTS: &str = "AllowedHosts";
@@ -109,7 +109,7 @@ fn host_filtering(startup: &Startup) -> Result<Option<HostFilteringLayer>, Error
         }
         !sender.is_closed()
     });
-    HostFilteringLayer::reloading(receiver).map(Some).map_err(unusable)
+    Ok(Some(HostFilteringLayer::reloading(receiver)?))
 }
 
 fn allowed_hosts(configuration: &Configuration) -> Result<HostFilteringOptions, ConfigurationError> {
@@ -119,8 +119,4 @@ fn allowed_hosts(configuration: &Configuration) -> Result<HostFilteringOptions, 
     }
     let options = HostFilteringOptions::from_list(section.value().unwrap_or_default());
     Ok(if options.allowed_hosts.is_empty() { HostFilteringOptions::from_list("*") } else { options })
-}
-
-fn unusable(error: OptionsError) -> Error {
-    Error::new("the integration with the proxy cannot be used").with_source(error)
 }

@@ -33,6 +33,7 @@ mod reasons;
 mod reload;
 mod repository;
 mod responses;
+mod reverse_proxy;
 mod settings_schema;
 mod slow_peers;
 mod socket_options;

@@ -1,0 +1,74 @@
+//! An application behind a reverse proxy: `cargo run -p reverse-proxy`. README.md has the files of each proxy.
+//!
+//! It answers as the sample `features` does, and besides:
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/whoami` | who the client is, and where it thinks it is, as the proxy tells |
+//! | `/healthz/live`, `/healthz/ready` | 200; the second one 503 from the moment when the application stops |
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use hosting::server_abstractions::{HttpConnectionFeature, ProxyProtocolFeature};
+use hosting::{
+    Body, CancellationToken, Error, ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions,
+    HttpRequestFeature, Request, RequestFeatures, Response, StatusCode, WebApplication,
+};
+use serde_json::json;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    // Believes the proxies of this machine, and whoever may write to the application's Unix socket. Proxies on other
+    // machines are added to `known_proxies` or `known_networks`.
+    let forwarded = ForwardedHeadersLayer::new(&ForwardedHeadersOptions {
+        fields: ForwardedFields::ALL,
+        known_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        known_networks: Vec::new(),
+        trust_unix_sockets: true,
+        ..ForwardedHeadersOptions::default()
+    })?;
+    let builder = WebApplication::builder();
+    let stopping = builder.lifetime().stopping().clone();
+    builder
+        .pipeline(move |pipeline| {
+            pipeline
+                .layer(forwarded)
+                .map("/healthz/live", async |_: Request<Body>| Response::new(Body::from("live")))
+                .map("/healthz/ready", move |_: Request<Body>| ready(stopping.clone()))
+                .map("/whoami", who)
+        })
+        .build(features::handle)?
+        .run()
+        .await
+}
+
+/// Whether load balancers may send requests.
+async fn ready(stopping: CancellationToken) -> Response<Body> {
+    let is_ready = !stopping.is_cancelled();
+    let mut response = Response::new(Body::from(if is_ready { "ready" } else { "stopping" }));
+    if !is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+async fn who(request: Request<Body>) -> Response<Body> {
+    let features = request.features();
+    let connection = features.get::<dyn HttpConnectionFeature>();
+    let proxy = features.get::<dyn ProxyProtocolFeature>();
+    let path_base = request.path_base();
+    let facts = json!({
+        "remote": connection.and_then(|connection| connection.remote_address()).map(|address| address.ip().to_string()),
+        "scheme": request.scheme().as_str(),
+        "host": request.headers().get("host").and_then(|host| host.to_str().ok()),
+        // The last part is this answer's own place.
+        "path_base": path_base.strip_suffix("/whoami").unwrap_or(&path_base),
+        "protocol": request.protocol(),
+        "proxy_protocol": proxy.as_ref().map(|proxy| proxy.version()),
+        "authority": proxy.as_ref().and_then(|proxy| proxy.authority()),
+        "forwarded_for": request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()),
+    });
+    let mut response = Response::new(Body::from(facts.to_string()));
+    response.headers_mut().insert("content-type", hosting::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,195 @@
+//! The sample `reverse-proxy` behind nginx, Apache and HAProxy, started with the files of the sample. Clients come from
+//! 127.0.0.2, so that their address is not that of the proxy.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::program::{Folder, Launch, Program, free_port, workspace};
+use crate::support::{Certificate, Client, soon, within};
+
+mod apache;
+mod haproxy;
+mod nginx;
+mod process;
+
+use process::Process;
+
+/// A proxy, the application behind it, and where clients find them.
+struct Proxied {
+    program: Program,
+    settings: String,
+    http: u16,
+    https: u16,
+    folder: Folder,
+    _proxy: Process,
+}
+
+/// A file of the sample with other ports and paths; each text that is replaced must be there.
+fn file(name: &str, replacements: &[(&str, &str)]) -> String {
+    let path = workspace().join("samples/reverse-proxy").join(name);
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for (from, to) in replacements {
+        assert!(text.contains(from), "{}: {from}", path.display());
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// A certificate where the files of the sample have one: chain and key apart, and both in one.
+fn write_certificate(folder: &Folder) {
+    let certificate = Certificate::new();
+    folder.write("shop.key", &certificate.key_pem);
+    folder.write("shop.pem", certificate.pem.clone() + &certificate.key_pem);
+}
+
+async fn application(settings: &str) -> Program {
+    let certificate = Certificate::new();
+    Launch::of("reverse-proxy")
+        .file("appsettings.json", settings)
+        .file("shop.pem", certificate.pem + &certificate.key_pem)
+        .start()
+        .await
+}
+
+impl Proxied {
+    async fn curl(&self, scheme: &str, path: &str, arguments: &[&str]) -> String {
+        let port = if scheme == "https" { self.https } else { self.http };
+        curl(scheme, port, path, arguments).await
+    }
+
+    async fn who(&self, scheme: &str, path: &str, arguments: &[&str]) -> Value {
+        let answer = self.curl(scheme, path, arguments).await;
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+    }
+}
+
+async fn curl(scheme: &str, port: u16, path: &str, arguments: &[&str]) -> String {
+    let (code, text) = try_curl(scheme, port, path, arguments).await;
+    assert_eq!(code, Some(0), "{path} {arguments:?}: {text}");
+    text
+}
+
+/// The exit code, and what came.
+async fn try_curl(scheme: &str, port: u16, path: &str, arguments: &[&str]) -> (Option<i32>, String) {
+    let resolve = format!("shop.example:{port}:127.0.0.1");
+    let url = format!("{scheme}://shop.example:{port}{path}");
+    let mut command = tokio::process::Command::new("curl");
+    command
+        .args(["-sSk", "--interface", "127.0.0.2", "--resolve", &resolve, &url])
+        .args(arguments)
+        .kill_on_drop(true);
+    // The large bodies take their time while other tests run.
+    let output = within(Duration::from_secs(50), command.output()).await.unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &stderr)
+}
+
+/// Everything that is the same behind each of them.
+async fn works(proxied: &mut Proxied) {
+    tells_of_the_client(proxied).await;
+    passes_bodies_on(proxied).await;
+    keeps_connections(proxied).await;
+    passes_on_what_lives_long(proxied).await;
+    outlives_a_restart(proxied).await;
+}
+
+async fn tells_of_the_client(proxied: &Proxied) {
+    let spoofed = [
+        "x-forwarded-for: 203.0.113.9",
+        "x-forwarded-proto: gopher",
+        "x-forwarded-host: evil.example",
+        "x-forwarded-prefix: /evil",
+        "forwarded: for=203.0.113.9;proto=gopher",
+    ];
+    let spoofed: Vec<_> = spoofed.iter().flat_map(|field| ["-H", field]).collect();
+    for (scheme, port) in [("http", proxied.http), ("https", proxied.https)] {
+        for (path, base) in [("/whoami", ""), ("/below/whoami", "/below")] {
+            for arguments in [&[][..], &spoofed] {
+                let who = proxied.who(scheme, path, arguments).await;
+                assert_eq!(who["remote"], "127.0.0.2", "{path} {arguments:?} {who}");
+                assert_eq!(who["scheme"], scheme, "{path} {arguments:?} {who}");
+                assert_eq!(who["host"], format!("shop.example:{port}"), "{path} {arguments:?} {who}");
+                assert_eq!(who["path_base"], base, "{path} {arguments:?} {who}");
+                assert_eq!(who["protocol"], "HTTP/1.1", "{who}");
+            }
+        }
+    }
+    // HTTP/2 with the client, HTTP/1.1 with the application.
+    let edge =
+        proxied.curl("https", "/whoami", &["--http2", "-o", "/dev/null", "-w", "%{http_version}"]).await;
+    assert_eq!(edge, "2");
+}
+
+/// 100 MB each way, with a length and in chunks.
+async fn passes_bodies_on(proxied: &Proxied) {
+    const LENGTH: &str = "100000000";
+    let upload = proxied.folder.zeros("upload", 100_000_000).display().to_string();
+    let length = ["-X", "POST", "-T", upload.as_str()];
+    assert_eq!(proxied.curl("http", "/count", &length).await, LENGTH);
+    let chunked = ["-X", "POST", "-T", upload.as_str(), "-H", "Transfer-Encoding: chunked"];
+    assert_eq!(proxied.curl("https", "/count", &chunked).await, LENGTH);
+    let size = ["-o", "/dev/null", "-w", "%{size_download}"];
+    assert_eq!(proxied.curl("https", "/bytes/100000000", &size).await, LENGTH);
+}
+
+/// 100 MB in both directions at the same time.
+async fn passes_on_both_ways_at_once(proxied: &Proxied) {
+    let upload = proxied.folder.zeros("upload", 100_000_000).display().to_string();
+    let both = ["-X", "POST", "-T", upload.as_str(), "-o", "/dev/null", "-w", "%{size_download}"];
+    assert_eq!(proxied.curl("http", "/echo", &both).await, "100000000");
+}
+
+async fn keeps_connections(proxied: &Proxied) {
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let facts = proxied.who("http", "/connection", &[]).await;
+        ids.insert(facts["connection_id"].as_str().unwrap().to_owned());
+    }
+    // A worker of the proxy has its own.
+    assert!(ids.len() < 10, "{ids:?}");
+}
+
+async fn passes_on_what_lives_long(proxied: &Proxied) {
+    let stream = TcpStream::connect(("127.0.0.1", proxied.http)).await.unwrap();
+    let url = format!("ws://shop.example:{}/ws", proxied.http);
+    let (mut socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await.unwrap();
+    for text in ["one", "two"] {
+        socket.send(Message::text(text)).await.unwrap();
+        assert_eq!(soon(socket.next()).await.unwrap().unwrap(), Message::text(text));
+    }
+    let mut events = Client::tcp(([127, 0, 0, 1], proxied.http).into()).await;
+    events.send(format!("GET /sse HTTP/1.1\r\nHost: shop.example:{}\r\n\r\n", proxied.http)).await;
+    // The first one comes at once and not when the answer is over, which it never is.
+    events.take_until("data: 0\n\n").await;
+    events.take_until("data: 1\n\n").await;
+}
+
+/// A request that is under way is finished, and the proxy finds the application again.
+async fn outlives_a_restart(proxied: &mut Proxied) {
+    let (http, path) = (proxied.http, "/delay/1500");
+    let under_way = tokio::spawn(async move { curl("http", http, path, &[]).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxied.program.signal(Signal::TERM);
+    assert_eq!(soon(under_way).await.unwrap(), "after 1500 ms");
+    proxied.program.line("shutting down").await;
+    let code = ["-o", "/dev/null", "-w", "%{http_code}"];
+    soon(async { while proxied.curl("http", "/whoami", &code).await == "200" {} }).await;
+    proxied.program = application(&proxied.settings).await;
+    soon(async { while proxied.curl("http", "/whoami", &code).await != "200" {} }).await;
+    assert_eq!(proxied.curl("http", "/healthz/ready", &[]).await, "ready");
+}
+
+/// The paths of the sample's certificate in a folder of the test.
+fn certificate_paths(folder: &Path) -> (String, String) {
+    let mut paths = (String::new(), String::new());
+    let _ = write!(paths.0, "{}", folder.join("shop.pem").display());
+    let _ = write!(paths.1, "{}", folder.join("shop.key").display());
+    paths
+}

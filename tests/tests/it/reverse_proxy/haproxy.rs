@@ -1,0 +1,56 @@
+use super::*;
+
+#[tokio::test]
+async fn an_application_behind_haproxy() {
+    let folder = Folder::new();
+    write_certificate(&folder);
+    let [http, https, bytes2, bytes1, port, tls] = std::array::from_fn(|_| free_port());
+    let (certificate, _) = certificate_paths(folder.path());
+    let (address, tls_address) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{tls}"));
+    let configuration = file(
+        "haproxy/haproxy.cfg",
+        &[
+            ("127.0.0.1:5000", &address),
+            ("127.0.0.1:5001", &tls_address),
+            ("bind :80\n", &format!("bind 127.0.0.1:{http}\n")),
+            ("bind :443 ", &format!("bind 127.0.0.1:{https} ")),
+            ("bind :8443\n", &format!("bind 127.0.0.1:{bytes2}\n")),
+            ("bind :9443\n", &format!("bind 127.0.0.1:{bytes1}\n")),
+            ("/etc/ssl/shop.pem", &certificate),
+        ],
+    );
+    let configuration = folder.write("haproxy.cfg", configuration).display().to_string();
+    let settings =
+        file("haproxy/appsettings.json", &[("127.0.0.1:5000", &address), ("127.0.0.1:5001", &tls_address)]);
+    let program = application(&settings).await;
+    let proxy = Process::start("haproxy", &["-db", "-f", &configuration], &[http, https, bytes2, bytes1]);
+    let mut proxied = Proxied { program, settings, http, https, folder, _proxy: proxy };
+    // It looks whether the application is there before it sends requests.
+    let code = ["-o", "/dev/null", "-w", "%{http_code}"];
+    soon(async { while proxied.curl("http", "/whoami", &code).await != "200" {} }).await;
+    works(&mut proxied).await;
+    passes_on_both_ways_at_once(&proxied).await;
+
+    // Bytes: TLS ends in the application, which is told of the client before it.
+    for (port, version) in [(bytes2, 2), (bytes1, 1)] {
+        for arguments in
+            [&["--http1.1"][..], &["--http2"], &["--http2", "-H", "X-Forwarded-For: 203.0.113.9"]]
+        {
+            let answer = soon(async {
+                loop {
+                    // Until HAProxy has seen that the application is there.
+                    if let (Some(0), answer) = try_curl("https", port, "/whoami", arguments).await {
+                        return answer;
+                    }
+                }
+            });
+            let who: Value = serde_json::from_str(&answer.await).unwrap();
+            assert_eq!((&who["remote"], &who["scheme"]), (&"127.0.0.2".into(), &"https".into()), "{who}");
+            assert_eq!(who["proxy_protocol"], version, "{who}");
+            let expected = if arguments[0] == "--http2" { "HTTP/2" } else { "HTTP/1.1" };
+            assert_eq!(who["protocol"], expected, "{who}");
+            // From whoever is no proxy they are not believed, and passed on.
+            assert_eq!(who["forwarded_for"].as_str().is_some(), arguments.len() > 1, "{who}");
+        }
+    }
+}
