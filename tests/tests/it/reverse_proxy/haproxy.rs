@@ -36,21 +36,23 @@ async fn an_application_behind_haproxy() {
         for arguments in
             [&["--http1.1"][..], &["--http2"], &["--http2", "-H", "X-Forwarded-For: 203.0.113.9"]]
         {
-            let answer = soon(async {
-                loop {
-                    // Until HAProxy has seen that the application is there.
-                    if let (Some(0), answer) = try_curl("https", port, "/whoami", arguments).await {
-                        return answer;
-                    }
-                }
-            });
-            let who: Value = serde_json::from_str(&answer.await).unwrap();
+            let answer = soon(asked_until_answered(port, arguments)).await;
+            let who: Value = serde_json::from_str(&answer).unwrap();
             assert_eq!((&who["remote"], &who["scheme"]), (&"127.0.0.2".into(), &"https".into()), "{who}");
             assert_eq!(who["proxy_protocol"], version, "{who}");
             let expected = if arguments[0] == "--http2" { "HTTP/2" } else { "HTTP/1.1" };
             assert_eq!(who["protocol"], expected, "{who}");
             // From whoever is no proxy they are not believed, and passed on.
             assert_eq!(who["forwarded_for"].as_str().is_some(), arguments.len() > 1, "{who}");
+        }
+    }
+}
+
+/// HAProxy answers once it has seen that the application is there.
+async fn asked_until_answered(port: u16, arguments: &[&str]) -> String {
+    loop {
+        if let (Some(0), answer) = try_curl("https", port, "/whoami", arguments).await {
+            return answer;
         }
     }
 }
