@@ -118,6 +118,7 @@ impl Server for Kestrel {
 }
 
 /// What every endpoint serves with.
+#[derive(Clone)]
 pub(crate) struct ServeContext {
     pub(crate) app: App,
     pub(crate) features: FeatureCollection,
@@ -217,10 +218,10 @@ impl Supervisor {
             match old.iter().position(|listening| listening.is_on(endpoint)) {
                 Some(index) => {
                     let mut listening = old.remove(index);
-                    match listening.change(endpoint, options, &self.context) {
+                    match listening.change(endpoint, options, &self.context).await {
                         Ok(retired) => self.retired.extend(retired),
                         Err(error) => {
-                            tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the endpoint cannot be changed and goes on as it was");
+                            tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the endpoint cannot be changed and goes on as it was, until options come anew");
                         }
                     }
                     self.listening.push(listening);
@@ -237,7 +238,8 @@ impl Supervisor {
         }
         self.retired.extend(closed);
         for endpoint in missing {
-            let listening = listening::prepare(endpoint, options, &self.context, &mut none)
+            let listening = listening::prepare_off_thread(endpoint, options, &self.context, &mut none)
+                .await
                 .and_then(|prepared| prepared.listen(&self.workers));
             match listening {
                 Ok(listening) => {

@@ -13,6 +13,9 @@ pub(super) const SSL: u8 = 0x20;
 
 const UNIQUE_ID_MAX: usize = 128;
 
+/// More fields than anybody sends; each costs more memory than the bytes it came in.
+const MAX_FIELDS: usize = 128;
+
 /// A field of a header of version 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tlv {
@@ -39,7 +42,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vec<Tlv>, ProxyHeaderError> {
             UNIQUE_ID => length <= UNIQUE_ID_MAX,
             _ => true,
         };
-        if !is_right {
+        if !is_right || tlvs.len() == MAX_FIELDS {
             return Err(ProxyHeaderError::Field);
         }
         tlvs.push(Tlv { kind: *kind, value: value.into(), position });

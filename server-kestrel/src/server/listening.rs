@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use server_abstractions::{Address, BoxConnectionService, Lifetime, LifetimeGuard, StartError};
 use tokio::sync::watch;
@@ -60,8 +61,30 @@ pub(super) fn prepare(
     context: &ServeContext,
     inherited: &mut Inherited,
 ) -> Result<Prepared, StartError> {
-    let service = pipeline(endpoint, options, context)
-        .map_err(|error| error.while_attempting(format_args!("cannot listen on {endpoint}")))?;
+    let service = pipeline(endpoint, options, context);
+    prepare_with(service, endpoint, options, context, inherited)
+}
+
+/// The same while others are served by this thread.
+pub(super) async fn prepare_off_thread(
+    endpoint: &Endpoint,
+    options: &KestrelOptions,
+    context: &ServeContext,
+    inherited: &mut Inherited,
+) -> Result<Prepared, StartError> {
+    let service = pipeline_off_thread(endpoint, options, context).await;
+    prepare_with(service, endpoint, options, context, inherited)
+}
+
+fn prepare_with(
+    service: Result<BoxConnectionService, StartError>,
+    endpoint: &Endpoint,
+    options: &KestrelOptions,
+    context: &ServeContext,
+    inherited: &mut Inherited,
+) -> Result<Prepared, StartError> {
+    let service =
+        service.map_err(|error| error.while_attempting(format_args!("cannot listen on {endpoint}")))?;
     let bound = bind(endpoint, inherited)?;
     let (serving, connections) = serving(service, endpoint, &bound.address, options, context);
     let served_as = ServedAs::of(options);
@@ -114,6 +137,24 @@ fn pipeline(
         None => inner,
         Some(proxies) => BoxConnectionService::new(ProxyProtocolLayer::new(proxies.clone()).layer(inner)),
     })
+}
+
+/// How long files may take to be read while the server runs.
+const READING: Duration = Duration::from_secs(10);
+
+/// The pipeline, whose certificates are read on a thread that may block.
+async fn pipeline_off_thread(
+    endpoint: &Endpoint,
+    options: &KestrelOptions,
+    context: &ServeContext,
+) -> Result<BoxConnectionService, StartError> {
+    let (endpoint, options, context) = (endpoint.clone(), options.clone(), context.clone());
+    let building = tokio::task::spawn_blocking(move || pipeline(&endpoint, &options, &context));
+    match tokio::time::timeout(READING, building).await {
+        Ok(Ok(service)) => service,
+        Ok(Err(panic)) => Err(StartError::new("what it serves with cannot be built").with_source(panic)),
+        Err(_) => Err(StartError::new(format!("its files could not be read within {READING:?}"))),
+    }
 }
 
 impl ServedAs {
@@ -193,7 +234,7 @@ impl Listening {
     }
 
     /// Serves new connections in another way; returns the old connections, unless nothing has changed.
-    pub(super) fn change(
+    pub(super) async fn change(
         &mut self,
         endpoint: &Endpoint,
         options: &KestrelOptions,
@@ -207,7 +248,7 @@ impl Listening {
             let message = "the options of a socket that was handed in cannot change while it is listened on; start the server again";
             return Err(StartError::configuration(message));
         }
-        let service = pipeline(endpoint, options, context)?;
+        let service = pipeline_off_thread(endpoint, options, context).await?;
         self.address = Address::new(endpoint.https.is_some(), self.address.target().clone());
         let (serving, connections) = serving(service, endpoint, &self.address, options, context);
         let old = self.serving.send_replace(serving);

@@ -85,6 +85,15 @@ fn load<T>(source: &dyn Source<T>) -> (Look, Result<T, StartError>) {
     (look, loaded)
 }
 
+/// The right to look, which is given back however the look ends.
+struct Looking<T>(Arc<Reloadable<T>>);
+
+impl<T> Drop for Looking<T> {
+    fn drop(&mut self) {
+        self.0.is_looking.store(false, Ordering::Release);
+    }
+}
+
 /// What new handshakes use.
 #[derive(Debug)]
 pub(super) struct Reloadable<T> {
@@ -116,10 +125,12 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
         if !is_due || self.is_looking.swap(true, Ordering::AcqRel) {
             return;
         }
-        let this = Arc::clone(self);
+        let looking = Looking(Arc::clone(self));
         // A file system that does not answer keeps a thread, and what is used as it is.
-        let look = tokio::task::spawn_blocking(move || this.look());
-        let _ = tokio::time::timeout(INTERVAL, look).await;
+        let look = tokio::task::spawn_blocking(move || looking.0.look());
+        if let Ok(Err(panic)) = tokio::time::timeout(INTERVAL, look).await {
+            tracing::error!(source = ?self.source, %panic, "{} cannot be read; the last one is used as before", self.source.what());
+        }
     }
 
     fn look(&self) {
@@ -132,7 +143,6 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
         if is_changed {
             self.load();
         }
-        self.is_looking.store(false, Ordering::Release);
     }
 
     fn load(&self) {
@@ -151,6 +161,47 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
                 error = &error as &dyn std::error::Error,
                 "{what} has changed and cannot be used; the last one is used as before"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    /// Panics when it is read the second time, and changes with every look.
+    #[derive(Debug, Default)]
+    struct Panicking(AtomicU64, AtomicU64);
+
+    impl Source<u64> for Panicking {
+        fn what(&self) -> &'static str {
+            "a test"
+        }
+
+        fn look(&self) -> Look {
+            vec![Some(Stamp::of_turn(self.0.fetch_add(1, Ordering::Relaxed)))]
+        }
+
+        fn load(&self) -> Result<u64, StartError> {
+            let count = self.1.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(count, 1, "on purpose");
+            Ok(count)
+        }
+
+        fn is_same(&self, one: &u64, other: &u64) -> bool {
+            one == other
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_while_files_are_read_ends_nothing() {
+        let reloadable = Arc::new(Reloadable::new(Panicking::default()).unwrap());
+        for expected in [0, 2] {
+            tokio::time::advance(INTERVAL).await;
+            reloadable.refresh().await;
+            assert_eq!(*reloadable.current(), expected);
         }
     }
 }

@@ -156,6 +156,7 @@ fn headers_that_are_none() {
         (with(&[1]), Field),
         (with(&[1, 0]), Field),
         (with(&[1, 0, 5, b'h', b'2']), Field),
+        (with(&tlv(0x04, &[]).repeat(129)), Field),
         (with(&tlv(0x02, &[0xFF])), Field),
         (with(&tlv(0x05, &[0; 129])), Field),
         (with(&tlv(0x03, &[0; 3])), Field),

@@ -24,7 +24,10 @@ pub(super) struct Watched {
 }
 
 /// What tells one state of a file from the next, also after a rename and behind a symbolic link.
-type Look = Vec<Option<(Option<SystemTime>, u64, u64)>>;
+type Look = Vec<Option<(Option<SystemTime>, u64, Inode)>>;
+
+/// The number of a file, and when anything about it changed, its mode included.
+type Inode = (u64, i64, i64);
 
 impl Watched {
     pub(super) fn new<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
@@ -75,11 +78,12 @@ fn look_at(paths: &[PathBuf]) -> Look {
 }
 
 #[cfg(unix)]
-fn number(metadata: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(metadata)
+fn number(metadata: &Metadata) -> Inode {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
 #[cfg(not(unix))]
-fn number(_: &Metadata) -> u64 {
-    0
+fn number(_: &Metadata) -> Inode {
+    (0, 0, 0)
 }

@@ -106,12 +106,12 @@ impl KeyFile {
     /// The keys, the newest first.
     fn read(&self) -> Result<Vec<[u8; KEY]>, StartError> {
         let cannot_read = |error: io::Error| self.failed("cannot read the file").with_source(error);
-        // A pipe would be waited for.
-        if !fs::metadata(&self.path).map_err(cannot_read)?.is_file() {
+        let file = open_at_once(&self.path).map_err(cannot_read)?;
+        let metadata = file.metadata().map_err(cannot_read)?;
+        if !metadata.is_file() {
             return Err(self.failed("it is no file"));
         }
-        let file = File::open(&self.path).map_err(cannot_read)?;
-        self.check_mode(&file.metadata().map_err(cannot_read)?)?;
+        self.check_mode(&metadata)?;
         let mut content = Vec::with_capacity((MAX_KEYS + 1) * KEY);
         file.take((MAX_KEYS * KEY + 1) as u64).read_to_end(&mut content).map_err(cannot_read)?;
         let (keys, rest) = content.as_chunks::<KEY>();
@@ -134,7 +134,12 @@ impl KeyFile {
     /// Who reads the file can read everything that was sent in sessions that went on.
     #[cfg(unix)]
     fn check_mode(&self, metadata: &fs::Metadata) -> Result<(), StartError> {
-        let mode = std::os::unix::fs::MetadataExt::mode(metadata);
+        use std::os::unix::fs::MetadataExt;
+        let (mode, owner) = (metadata.mode(), metadata.uid());
+        if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+            let why = format_args!("it belongs to another user ({owner}), who knows the keys");
+            return Err(self.failed(why));
+        }
         if mode & 0o027 == 0 {
             return Ok(());
         }
@@ -152,7 +157,12 @@ impl KeyFile {
     /// How long the newest key has been there; `None` if there is no file.
     fn age(&self) -> Result<Option<Duration>, StartError> {
         match fs::metadata(&self.path).and_then(|metadata| metadata.modified()) {
-            Ok(modified) => Ok(Some(SystemTime::now().duration_since(modified).unwrap_or_default())),
+            Ok(modified) => Ok(Some(match SystemTime::now().duration_since(modified) {
+                Ok(age) => age,
+                Err(ahead) if ahead.duration() <= LATE => Duration::ZERO,
+                // The clock was set back: nobody knows how old it is.
+                Err(_) => Duration::MAX,
+            })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.failed("cannot see how old it is").with_source(error)),
         }
@@ -170,7 +180,7 @@ impl KeyFile {
             let why = format!("cannot lock {} (its folder must be there and writable)", lock_path.display());
             self.failed(why).with_source(error)
         };
-        let lock = private().create(true).truncate(false).open(&lock_path).map_err(cannot_lock)?;
+        let lock = lock_file().open(&lock_path).map_err(cannot_lock)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(()),
@@ -219,6 +229,29 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = private().create_new(true).open(path)?;
     file.write_all(content)?;
     file.sync_all()
+}
+
+/// For reading, without waiting for whoever writes to it if it is a pipe.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags(rustix::fs::OFlags::NONBLOCK));
+    options.open(path)
+}
+
+/// A lock is no link to somewhere else.
+fn lock_file() -> OpenOptions {
+    let mut options = private();
+    options.create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags(rustix::fs::OFlags::NOFOLLOW));
+    options
+}
+
+#[cfg(unix)]
+fn flags(flags: rustix::fs::OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
 }
 
 /// For writing; what is made is readable by this user only.
