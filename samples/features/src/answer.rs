@@ -7,6 +7,7 @@ pub(crate) fn valid_status(code: u64) -> Option<StatusCode> {
     (!status.is_informational()).then_some(status)
 }
 
+#[inline]
 pub(crate) fn with_type(content_type: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

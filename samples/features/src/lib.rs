@@ -30,15 +30,10 @@ use hosting::{Body, Request, RequestFeatures, Response, StatusCode};
 use answer::{empty, valid_status, with_type};
 
 /// Answers a request by its path.
+///
+/// # Panics
+/// At `/panic`, on purpose.
 pub async fn handle(request: Request<Body>) -> Response<Body> {
-    if request.uri().path() == "/plaintext" {
-        return with_type("text/plain", Body::from("Hello, World!"));
-    }
-    // Boxed, so that the small answer above does not pay for the size of this future.
-    Box::pin(route(request)).await
-}
-
-async fn route(request: Request<Body>) -> Response<Body> {
     let path = request.path().into_owned();
     let (route, argument) = match path.trim_start_matches('/').split_once('/') {
         Some((route, argument)) => (route, argument.parse::<u64>().ok()),
@@ -46,6 +41,7 @@ async fn route(request: Request<Body>) -> Response<Body> {
     };
     match (route, argument) {
         ("", None) => page::html(&request),
+        ("plaintext", None) => plaintext(),
         ("json", None) => with_type("application/json", Body::from(r#"{"message":"Hello, World!"}"#)),
         ("echo", None) => bodies::echo(request),
         ("count", None) => bodies::count(request).await,
@@ -69,4 +65,10 @@ async fn route(request: Request<Body>) -> Response<Body> {
         ("sse", None) => bodies::ticks(&request),
         _ => empty(StatusCode::NOT_FOUND),
     }
+}
+
+/// The small text.
+#[inline]
+pub fn plaintext() -> Response<Body> {
+    with_type("text/plain", Body::from("Hello, World!"))
 }

@@ -18,7 +18,9 @@ const LAUNCH_SETTINGS: &str = "hosting/schemas/launch-settings.schema.json";
 
 fn json_file(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    // Comments are allowed in settings; those in the repository have lines of their own.
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    serde_json::from_str(&lines.join("\n")).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn validator(schema: &str) -> Validator {
