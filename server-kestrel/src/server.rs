@@ -230,6 +230,9 @@ impl Supervisor {
             }
         }
         // Those that are gone are unbound before new ones are bound, which may want their address.
+        for endpoint in &old {
+            tracing::info!(address = %endpoint.address(), "no longer listening");
+        }
         let closed: Vec<_> = old.into_iter().map(Listening::close).collect();
         for retired in &closed {
             if tokio::time::timeout(ABORT_GRACE, retired.unbound()).await.is_err() {

@@ -133,10 +133,15 @@ impl ConfigurationMonitor {
     /// Reads all layers again, now, and tells those who follow. It blocks the thread while it reads.
     ///
     /// # Errors
-    /// As [`ConfigurationBuilder::build`]; then everything stays as it is.
+    /// As [`ConfigurationBuilder::build`], and when a file is gone that has been there, optional or not: it may be about to
+    /// be written anew. Then everything stays as it is.
     #[doc(alias = "Reload")]
     pub fn reload(&self) -> Result<(), ConfigurationError> {
         let mut followers = self.followers();
+        if let Some(path) = self.shared.watched.lost() {
+            let message = format!("{} is gone; to go on without it, start the program again", path.display());
+            return Err(ConfigurationError::new(message));
+        }
         let configuration = self.shared.layers.build()?;
         self.shared.current.send_if_modified(|last| {
             let has_changed = !last.section("").has_same_values(&configuration.section(""));

@@ -21,6 +21,8 @@ pub(super) struct Watched {
     paths: Arc<[PathBuf]>,
     /// What they looked like when they were read.
     seen: Mutex<Look>,
+    /// Which of them have been there.
+    known: Mutex<Vec<bool>>,
 }
 
 /// What tells one state of a file from the next, also after a rename and behind a symbolic link.
@@ -32,8 +34,23 @@ type Inode = (u64, i64, i64);
 impl Watched {
     pub(super) fn new<'a>(paths: impl Iterator<Item = &'a Path>) -> Self {
         let paths: Arc<[PathBuf]> = paths.map(Path::to_owned).collect();
-        let seen = Mutex::new(look_at(&paths));
-        Self { paths, seen }
+        let look = look_at(&paths);
+        let known = Mutex::new(look.iter().map(Option::is_some).collect());
+        Self { paths, seen: Mutex::new(look), known }
+    }
+
+    /// A file that has been there and is gone: whoever deploys may be about to write it anew.
+    pub(super) fn lost(&self) -> Option<&Path> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = None;
+        for (path, is_known) in self.paths.iter().zip(known.iter_mut()) {
+            let is_there = std::fs::metadata(path).is_ok();
+            if *is_known && !is_there && lost.is_none() {
+                lost = Some(path.as_path());
+            }
+            *is_known |= is_there;
+        }
+        lost
     }
 
     /// Resolves when the files look different from what they did the last time. Never, if there are none.

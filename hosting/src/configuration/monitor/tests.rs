@@ -119,5 +119,12 @@ async fn files_are_read_again_when_written_renamed_linked_and_made() {
     assert_eq!(next(&mut changes).await.get("Linked"), Some("two"));
     folder.write("optional.json", r#"{ "Optional": true }"#);
     assert_eq!(next(&mut changes).await.get("Optional"), Some("true"));
+    // A file that is gone may be about to come again.
+    std::fs::remove_file(folder.0.join("optional.json")).unwrap();
+    let error = monitor.reload().unwrap_err().to_string();
+    assert!(error.contains("optional.json is gone"), "{error}");
+    assert_eq!(monitor.current().get("Optional"), Some("true"));
+    folder.write("optional.json", r#"{ "Optional": false }"#);
+    assert_eq!(next(&mut changes).await.get("Optional"), Some("false"));
     watching.abort();
 }

@@ -105,7 +105,12 @@ impl KeyFile {
 
     /// The keys, the newest first.
     fn read(&self) -> Result<Vec<[u8; KEY]>, StartError> {
-        let cannot_read = |error: io::Error| self.failed("cannot read the file").with_source(error);
+        let cannot_read = |error: io::Error| {
+            self.failed(
+                "cannot read the file (`openssl rand 80` makes one, and so does the server with a rotation)",
+            )
+            .with_source(error)
+        };
         let file = open_at_once(&self.path).map_err(cannot_read)?;
         let metadata = file.metadata().map_err(cannot_read)?;
         if !metadata.is_file() {
