@@ -5,14 +5,16 @@ use std::time::Duration;
 use http::Request;
 use proptest::prelude::*;
 use server_abstractions::{
-    Body, Connection, ConnectionEndFeature, HttpConnectionFeature, HttpSchemeFeature, Next,
+    App, Body, Connection, ConnectionEndFeature, HttpConnectionFeature, HttpSchemeFeature, Next,
     ProxyProtocolFeature, RequestFeatures, from_fn,
 };
 use server_kestrel::{
     Endpoint, ProxiedAddresses, ProxyHeader, ProxyHeaderError, ProxyProtocolLayer, ProxyProtocolOptions,
     ProxyVersion,
 };
+use server_proxy_integration::{ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions};
 use tokio::sync::mpsc;
+use tower::Layer;
 
 use crate::support::{
     Certificate, Client, Memory, client_config, connect_tls, loopback, options, socket_address, soon, start,
@@ -347,4 +349,28 @@ async fn a_header_that_does_not_come_in_time_ends_the_connection() {
     assert_eq!(&client.rest().await[..], b"");
     assert_eq!(begun.elapsed().as_secs(), 3);
     assert_eq!(soon(ends.recv()).await.unwrap(), Some("proxy_protocol_error"));
+}
+
+#[tokio::test]
+async fn fields_behind_a_proxy_that_does_not_tell_the_client_are_not_believed() {
+    let forwarded = ForwardedHeadersLayer::new(&ForwardedHeadersOptions {
+        fields: ForwardedFields::ALL,
+        ..ForwardedHeadersOptions::default()
+    });
+    let app = App::new(forwarded.unwrap().layer(App::new(who)));
+    let running = start(options([loopback().proxy_protocol(ProxyProtocolOptions::default())]), app).await;
+    let at = socket_address(&running.addresses()[0]);
+    // The proxy itself is on loopback, which is known; it passes on what anybody sends.
+    for (header, expected) in [
+        ("PROXY UNKNOWN", "127.0.0.1:"),
+        ("PROXY TCP4 192.0.2.7 198.51.100.1 50000 443", "192.0.2.7:"),
+        ("PROXY TCP4 127.0.0.9 198.51.100.1 50000 443", "203.0.113.9:"),
+    ] {
+        let mut client = Client::tcp(at).await;
+        client
+            .send(format!("{header}\r\nGET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"))
+            .await;
+        let seen = client.response().await.body;
+        assert!(seen.starts_with(expected.as_bytes()), "{header}: {seen:?}");
+    }
 }
