@@ -1,6 +1,7 @@
 //! The `Kestrel` section of the configuration.
 
 mod certificate;
+pub mod endpoints;
 mod https;
 mod limits;
 mod proxy_protocol;
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions};
+use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions, Limits};
 
 use self::certificate::CertificateSection;
 use self::https::{ModeSection, Reader, SniSection, SslProtocol};
@@ -21,6 +22,9 @@ use self::proxy_protocol::ProxyProtocolSection;
 use self::sessions::SessionsSection;
 use self::sockets::{SocketOptionsSection, ThreadsSection};
 use crate::{Configuration, ConfigurationError, HostEnvironment};
+
+/// The path of the section.
+const ROOT: &str = "Kestrel";
 
 /// The server. A key that is not understood is refused with its place.
 #[derive(Debug, Default, Deserialize)]
@@ -159,7 +163,7 @@ pub(crate) fn apply(
     environment: &HostEnvironment,
     options: &mut KestrelOptions,
 ) -> Result<(), ConfigurationError> {
-    let section = configuration.bind::<KestrelSection>("Kestrel")?;
+    let section = configuration.bind::<KestrelSection>(ROOT)?;
     if let Some(add) = section.add_server_header {
         options.add_server_header = add;
     }
@@ -168,12 +172,8 @@ pub(crate) fn apply(
     }
     set(&mut options.inherit_listeners, section.inherit_listeners);
     set(&mut options.threads, section.threads);
-    section.limits.apply(&mut options.limits);
-    if let Err(error) = options.limits.check() {
-        let path = format!("Kestrel:Limits:{}", limits::key(error.name()));
-        return Err(configuration.invalid(&path, format_args!("it must be {}", error.wanted())));
-    }
-    let reader = Reader { configuration, environment, certificates: &section.certificates };
+    apply_limits(configuration, ROOT, section.limits, &mut options.limits)?;
+    let reader = Reader { configuration, environment, root: ROOT, certificates: &section.certificates };
     apply_defaults(&reader, &section.endpoint_defaults, options)?;
     for (name, endpoint) in &section.endpoints {
         options.endpoints.push(listen(&reader, name, endpoint, options)?);
@@ -181,12 +181,25 @@ pub(crate) fn apply(
     Ok(())
 }
 
+fn apply_limits(
+    configuration: &Configuration,
+    root: &str,
+    section: LimitsSection,
+    limits: &mut Limits,
+) -> Result<(), ConfigurationError> {
+    section.apply(limits);
+    limits.check().map_err(|error| {
+        let path = format!("{root}:Limits:{}", limits::key(error.name()));
+        configuration.invalid(&path, format_args!("it must be {}", error.wanted()))
+    })
+}
+
 fn apply_defaults(
     reader: &Reader<'_>,
     section: &EndpointDefaultsSection,
     options: &mut KestrelOptions,
 ) -> Result<(), ConfigurationError> {
-    const PATH: &str = "Kestrel:EndpointDefaults";
+    let path = &format!("{}:EndpointDefaults", reader.root);
     if let Some(protocols) = section.protocols {
         options.default_protocols = protocols.into();
     }
@@ -199,11 +212,11 @@ fn apply_defaults(
         client_certificate_revocation_lists: section.client_certificate_revocation_lists.clone(),
         ..SniSection::default()
     };
-    reader.apply(&tls, &mut https, PATH)?;
-    section.sessions.apply(reader, &mut https, PATH)?;
+    reader.apply(&tls, &mut https, path)?;
+    section.sessions.apply(reader, &mut https, path)?;
     let handshakes = (section.handshake_timeout, section.max_concurrent_handshakes);
-    reader.handshakes(handshakes, &mut https, PATH)?;
-    section.socket_options.apply_defaults(reader, &mut options.default_socket_options, PATH)?;
+    reader.handshakes(handshakes, &mut https, path)?;
+    section.socket_options.apply_defaults(reader, &mut options.default_socket_options, path)?;
     if https != HttpsOptions::default() {
         options.https_defaults = Some(https);
     }
@@ -217,7 +230,7 @@ fn listen(
     section: &EndpointSection,
     options: &KestrelOptions,
 ) -> Result<Endpoint, ConfigurationError> {
-    let path = format!("Kestrel:Endpoints:{name}");
+    let path = format!("{}:Endpoints:{name}", reader.root);
     let protocols = section.protocols.map_or(options.default_protocols, HttpProtocols::from);
     let mut listen = Endpoint::url(&section.url)
         .map_err(|error| reader.configuration.invalid(&format!("{path}:Url"), error))?

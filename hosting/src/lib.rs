@@ -94,6 +94,8 @@ pub use https::{
     Hsts, HstsFuture, HstsLayer, HstsOptions, HttpsRedirection, HttpsRedirectionFuture,
     HttpsRedirectionLayer, HttpsRedirectionOptions,
 };
+#[cfg(feature = "kestrel")]
+pub use kestrel_section::endpoints as kestrel_endpoints;
 pub use launch_settings::{
     AncmHostingModel, ExecutableLaunch, IisBinding, IisSettings, LaunchProfile, LaunchSettings,
     LaunchSettingsError, SelectedProfile,

@@ -23,6 +23,12 @@ impl ConfigurationSection {
         Self { configuration, path }
     }
 
+    /// The configuration that this is a part of.
+    #[must_use]
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
     /// The full path of this section, spelled as the lowest layer spelled it.
     #[must_use]
     pub fn path(&self) -> &str {

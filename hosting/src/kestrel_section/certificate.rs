@@ -158,7 +158,10 @@ impl Reader<'_> {
         let Some(file) = &section.path else {
             return Err(invalid((
                 "Path",
-                "a certificate needs a Path, a Subject or Thumbprint in a store, or the Name of one below Kestrel:Certificates".to_owned(),
+                format!(
+                    "a certificate needs a Path, a Subject or Thumbprint in a store, or the Name of one below {}:Certificates",
+                    self.root
+                ),
             )));
         };
         let rooted = |path: &PathBuf| rooted(self.environment, path);
@@ -173,12 +176,15 @@ impl Reader<'_> {
     fn named(&self, name: &str, path: &str) -> Result<ServerCertificate, ConfigurationError> {
         let invalid = |reason: String| self.configuration.invalid(&format!("{path}:Name"), reason);
         let Some((key, named)) = self.section(name) else {
-            return Err(invalid(format!("there is no certificate {name:?} below Kestrel:Certificates")));
+            return Err(invalid(format!(
+                "there is no certificate {name:?} below {}:Certificates",
+                self.root
+            )));
         };
         if named.name.is_some() {
             return Err(invalid("a certificate with a name of its own names no other".to_owned()));
         }
-        self.certificate(named, &format!("Kestrel:Certificates:{key}"))
+        self.certificate(named, &format!("{}:Certificates:{key}", self.root))
     }
 
     fn section(&self, name: &str) -> Option<(&String, &CertificateSection)> {
@@ -192,13 +198,13 @@ impl Reader<'_> {
         of_code: Option<ServerCertificate>,
     ) -> Result<Option<ServerCertificate>, ConfigurationError> {
         if let Some((key, section)) = self.section("Default") {
-            return self.certificate(section, &format!("Kestrel:Certificates:{key}")).map(Some);
+            return self.certificate(section, &format!("{}:Certificates:{key}", self.root)).map(Some);
         }
         match self.section("Development") {
             Some((key, section)) if of_code.is_none() && section.is_only_a_password() => {
                 let exported = self.exported(section);
                 exported.map(Some).map_err(|(wrong, reason)| {
-                    let path = format!("Kestrel:Certificates:{key}:{wrong}");
+                    let path = format!("{}:Certificates:{key}:{wrong}", self.root);
                     self.configuration.invalid(&path, reason)
                 })
             }

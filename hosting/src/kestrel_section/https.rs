@@ -109,6 +109,8 @@ impl TryFrom<String> for ModeSection {
 pub(super) struct Reader<'a> {
     pub(super) configuration: &'a Configuration,
     pub(super) environment: &'a HostEnvironment,
+    /// The path of the section that has endpoints and certificates: `Kestrel`.
+    pub(super) root: &'a str,
     /// Those of `Kestrel:Certificates`.
     pub(super) certificates: &'a BTreeMap<String, CertificateSection>,
 }

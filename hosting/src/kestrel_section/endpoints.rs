@@ -1,0 +1,82 @@
+//! Endpoints of Kestrel in a section that is not called `Kestrel`.
+//!
+//! A program that listens for others has endpoints as well, and one vocabulary for them is enough. Its section has the keys
+//! [`KEYS`], which mean what they mean below `Kestrel` (`CONFIGURATION.md` of the repository has them all), beside keys
+//! of its own.
+
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use server_kestrel::KestrelOptions;
+
+use super::certificate::CertificateSection;
+use super::https::Reader;
+use super::limits::LimitsSection;
+use super::{EndpointDefaultsSection, EndpointSection, apply_defaults, apply_limits, listen};
+use crate::{ConfigurationError, ConfigurationSection, HostEnvironment};
+
+/// The keys that [`apply`] reads below its section.
+pub const KEYS: [&str; 4] = ["Certificates", "EndpointDefaults", "Endpoints", "Limits"];
+
+/// Puts the endpoints of the section, with their certificates and limits, on top of the options. Endpoints are added, in
+/// the order of their names; relative paths start from the content root.
+///
+/// # Errors
+/// Something cannot be understood or obeyed. There is one error for each certificate, each endpoint, the defaults and the
+/// limits at the most, and each names the key and its place.
+pub fn apply(
+    section: &ConfigurationSection,
+    environment: &HostEnvironment,
+    options: &mut KestrelOptions,
+) -> Result<(), Vec<ConfigurationError>> {
+    let mut errors = Vec::new();
+    let configuration = section.configuration();
+    let certificates = each::<CertificateSection>(section, "Certificates", &mut errors);
+    // A certificate that could not be read would only be missed again.
+    let has_certificates = errors.is_empty();
+    let endpoints = each::<EndpointSection>(section, "Endpoints", &mut errors);
+    let defaults = keep(section.section("EndpointDefaults").bind(), &mut errors);
+    if let Some(limits) = keep(section.section("Limits").bind::<LimitsSection>(), &mut errors) {
+        keep(apply_limits(configuration, section.path(), limits, &mut options.limits), &mut errors);
+    }
+    let reader = Reader { configuration, environment, root: section.path(), certificates: &certificates };
+    if has_certificates {
+        apply_all(&reader, &defaults.unwrap_or_default(), &endpoints, options, &mut errors);
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn apply_all(
+    reader: &Reader<'_>,
+    defaults: &EndpointDefaultsSection,
+    endpoints: &BTreeMap<String, EndpointSection>,
+    options: &mut KestrelOptions,
+    errors: &mut Vec<ConfigurationError>,
+) {
+    keep(apply_defaults(reader, defaults, options), errors);
+    for (name, endpoint) in endpoints {
+        let endpoint = keep(listen(reader, name, endpoint, options), errors);
+        options.endpoints.extend(endpoint);
+    }
+}
+
+/// The sections by name below a key.
+fn each<T: DeserializeOwned>(
+    section: &ConfigurationSection,
+    key: &str,
+    errors: &mut Vec<ConfigurationError>,
+) -> BTreeMap<String, T> {
+    let section = section.section(key);
+    keep(section.bind::<BTreeMap<String, IgnoredAny>>(), errors);
+    let mut found = BTreeMap::new();
+    for child in section.children() {
+        if let Some(value) = keep(child.bind(), errors) {
+            found.insert(child.key().to_owned(), value);
+        }
+    }
+    found
+}
+
+fn keep<T>(result: Result<T, ConfigurationError>, errors: &mut Vec<ConfigurationError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}

@@ -1,0 +1,123 @@
+//! What has to hold between applications and endpoints.
+
+use hosting::{Configuration, Endpoint};
+
+use super::{ApplicationOptions, ModuleOptions, ROOT};
+use crate::error::Problems;
+use crate::{HostPattern, HostingModel, RouteError, Routes};
+
+pub(super) fn check(options: &ModuleOptions, configuration: &Configuration, problems: &mut Problems) {
+    let check = Check { options, configuration };
+    check.certificates(problems);
+    let endpoints = check.endpoints();
+    for endpoint in &endpoints {
+        check.shared(endpoint.as_deref(), problems);
+    }
+    check.conflicts(&endpoints, problems);
+    for application in &options.applications {
+        check.in_process(application, problems);
+    }
+}
+
+struct Check<'a> {
+    options: &'a ModuleOptions,
+    configuration: &'a Configuration,
+}
+
+impl Check<'_> {
+    /// The names of the endpoints; nothing stands for the one that there is without any.
+    fn endpoints(&self) -> Vec<Option<String>> {
+        let section = self.configuration.section(ROOT).section("Endpoints");
+        let names: Vec<_> = section.children().map(|endpoint| Some(endpoint.key().to_owned())).collect();
+        if names.is_empty() { vec![None] } else { names }
+    }
+
+    fn wrong(&self, application: &ApplicationOptions, key: &str, reason: String, problems: &mut Problems) {
+        let path = format!("{ROOT}:Applications:{}{key}", application.name);
+        problems.push(self.configuration.invalid(&path, reason));
+    }
+
+    /// Every endpoint with TLS needs a certificate.
+    fn certificates(&self, problems: &mut Problems) {
+        let kestrel = &self.options.kestrel;
+        let has_default = kestrel.https_defaults.as_ref().is_some_and(|https| !https.needs_certificate());
+        let needs = |endpoint: &&Endpoint| {
+            endpoint.https.as_ref().is_some_and(|https| https.needs_certificate() && !has_default)
+        };
+        for endpoint in kestrel.endpoints.iter().filter(needs) {
+            let name = endpoint.name.as_deref().unwrap_or_default();
+            let path = format!("{ROOT}:Endpoints:{name}:Url");
+            let reason = format!(
+                "there is no certificate for it; set {ROOT}:Certificates:Default:Path and KeyPath, or {ROOT}:Endpoints:{name}:Certificate"
+            );
+            problems.push(self.configuration.invalid(&path, reason));
+        }
+    }
+
+    /// An endpoint belongs to somebody, and one of an application in process to nobody else.
+    fn shared(&self, endpoint: Option<&str>, problems: &mut Problems) {
+        let mut here = self.options.applications.iter().filter(|application| application.is_at(endpoint));
+        let Some(first) = here.next() else {
+            if let (Some(name), false) = (endpoint, self.options.applications.is_empty()) {
+                let path = format!("{ROOT}:Endpoints:{name}");
+                problems.push(self.configuration.invalid(&path, "no application is served at this endpoint"));
+            }
+            return;
+        };
+        let shown = endpoint.map_or_else(
+            || "the endpoint http://localhost:5000".to_owned(),
+            |name| format!("the endpoint {name}"),
+        );
+        for other in here {
+            let is_in_process = |application: &ApplicationOptions| {
+                application.settings.hosting_model == HostingModel::InProcess
+            };
+            let (inner, outer) = match (is_in_process(first), is_in_process(other)) {
+                (true, _) => (first, other),
+                (false, true) => (other, first),
+                (false, false) => continue,
+            };
+            let reason = format!(
+                "it is in process and serves {shown} itself, which {} is served at as well; give each its own Endpoints, or make it OutOfProcess",
+                outer.name
+            );
+            self.wrong(inner, "", reason, problems);
+        }
+    }
+
+    /// No two applications get the same requests.
+    fn conflicts(&self, endpoints: &[Option<String>], problems: &mut Problems) {
+        let applications = &self.options.applications;
+        for (second, application) in applications.iter().enumerate() {
+            let conflict = (0..second).find_map(|first| {
+                let meet = endpoints.iter().any(|endpoint| {
+                    applications[first].is_at(endpoint.as_deref()) && application.is_at(endpoint.as_deref())
+                });
+                let routes = [applications[first].route(first), application.route(second)];
+                let conflict = Routes::new(routes).err().filter(|_| meet)?;
+                Some((&applications[first].name, conflict))
+            });
+            if let Some((first, RouteError::Conflict { host, path_prefix, .. })) = conflict {
+                let host = if host.is_any() { "any host".to_owned() } else { format!("the host {host}") };
+                let reason = format!(
+                    "it has {host} with the path {path_prefix}, which {first} has as well; give one of them another of Hosts, PathPrefix or Endpoints"
+                );
+                self.wrong(application, "", reason, problems);
+            }
+        }
+    }
+
+    /// Nothing is read before an application in process reads it.
+    fn in_process(&self, application: &ApplicationOptions, problems: &mut Problems) {
+        const REASON: &str = "the application is in process and reads its sockets itself, so nothing can choose it by this; leave it out, or make it OutOfProcess";
+        if application.settings.hosting_model != HostingModel::InProcess {
+            return;
+        }
+        if !application.hosts.iter().all(HostPattern::is_any) {
+            self.wrong(application, ":Hosts", REASON.to_owned(), problems);
+        }
+        if !application.path_prefix.is_root() {
+            self.wrong(application, ":PathPrefix", REASON.to_owned(), problems);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Starts applications, watches them, and brings requests to them: what IIS and the ASP.NET Core Module are on Windows.
+//!
+//! This crate has the settings of that: an application's own [`web.config`](WebConfig), the [section
+//! `Module`](ModuleOptions) of the module's file, the [command line](command) that an application is started with, and the
+//! [routes](Routes) by which requests find their application.
+//!
+//! ```
+//! use server_module::WebConfig;
+//!
+//! let config = WebConfig::parse(
+//!     "web.config",
+//!     r#"<configuration>
+//!       <system.webServer>
+//!         <aspNetCore processPath=".\shop.exe" arguments="--verbose" hostingModel="inprocess" />
+//!       </system.webServer>
+//!     </configuration>"#,
+//! )?;
+//! assert_eq!(config.asp_net_core.process_path, r".\shop.exe");
+//! assert_eq!(config.asp_net_core.shutdown_time_limit.as_secs(), 10);
+//! # Ok::<(), server_module::SettingsError>(())
+//! ```
+
+pub mod command;
+mod config;
+mod error;
+mod nearest;
+mod ranges;
+mod routes;
+mod web_config;
+
+pub use config::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
+pub use error::SettingsError;
+pub use routes::{Found, HostPattern, PathPrefix, Route, RouteError, Routes};
+pub use web_config::{AspNetCore, HandlerSettings, HostingModel, WebConfig};
