@@ -82,9 +82,11 @@ impl FromStr for HostPattern {
         let (kind, name) = text.strip_prefix("*.").map_or((Kind::Name, text), |end| (Kind::End, end));
         if kind == Kind::Name && name.starts_with('[') {
             let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-            let is_address = address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
-            let reason = "it is no address of IPv6 in brackets; a host has no port here";
-            return if is_address { Ok(Self::new(kind, name)) } else { Err(RouteError::Host(reason)) };
+            let address = address.and_then(|address| address.parse::<Ipv6Addr>().ok());
+            // As clients write it, in its shortest form.
+            return address
+                .map(|address| Self::new(kind, &format!("[{address}]")))
+                .ok_or(RouteError::Host("it is no address of IPv6 in brackets; a host has no port here"));
         }
         match why_not(name) {
             Some(reason) => Err(RouteError::Host(reason)),

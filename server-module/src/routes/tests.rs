@@ -91,6 +91,7 @@ fn hosts_and_paths_that_cannot_be_are_told_why() {
     for host in ["*", "*.shop.example", "shop.example", "my_host", "[::1]", "10.0.0.1"] {
         assert_eq!(host.parse::<HostPattern>().unwrap().to_string(), host);
     }
+    assert_eq!("[0:0::1]".parse::<HostPattern>().unwrap().to_string(), "[::1]");
     for prefix in ["", "shop", "//", "/a//b", "/.", "/a/..", "/a%20b", "/a?b", "/a#b", r"/a\b", "/a\n"] {
         assert!(prefix.parse::<PathPrefix>().is_err(), "{prefix}");
     }

@@ -46,6 +46,7 @@ fn every_arrow_between_the_crates_points_down() {
                 "server-httpsys",
             ],
         ),
+        ("server-module", &["hosting", "server-abstractions", "server-kestrel"]),
     ];
     for (name, below) in allowed {
         let Some(dependencies) = workspace.get(*name) else { continue };

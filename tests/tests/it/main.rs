@@ -23,6 +23,7 @@ mod inherited;
 mod layers;
 mod limits;
 mod malformed;
+mod module_config;
 mod pipelines;
 mod program;
 mod protocols;
