@@ -1,0 +1,89 @@
+//! The command lines by which the module starts itself as a guard, and the guard as what becomes a worker.
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+use rustix::process::Pid;
+
+use super::exec::Step;
+use super::guard::Order;
+use super::{Identity, Launch};
+
+/// The arguments of a guard.
+pub(super) fn write(launch: &Launch<'_>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["guard".into()];
+    let mut option = |name: &str, value: String| arguments.push(format!("--{name}={value}").into());
+    option("limit", launch.shutdown_limit.as_millis().to_string());
+    if let Some(identity) = launch.identity {
+        let groups: Vec<_> = identity.groups.iter().map(u32::to_string).collect();
+        option("user", identity.user.to_string());
+        option("group", identity.group.to_string());
+        option("groups", groups.join(","));
+    }
+    let limits = launch.limits;
+    let numbers = [
+        ("memory", limits.memory_bytes),
+        ("files", limits.open_files),
+        ("processes", limits.processes),
+        ("cpu", limits.cpu_seconds),
+    ];
+    for (name, number) in numbers {
+        if let Some(number) = number {
+            option(name, number.to_string());
+        }
+    }
+    arguments.extend(["--".into(), launch.program.into()]);
+    arguments.extend(launch.arguments.iter().map(OsString::from));
+    arguments
+}
+
+/// Reads those of a guard. All but its own are passed on as they are.
+pub(super) fn order(arguments: impl Iterator<Item = OsString>) -> io::Result<Order> {
+    let mut arguments = arguments.peekable();
+    let limit = arguments.next_if(|argument| argument.to_string_lossy().starts_with("--limit="));
+    let limit = limit.and_then(|limit| limit.to_str()?.strip_prefix("--limit=")?.parse().ok());
+    let limit = limit.ok_or_else(|| io::Error::other("the guard is started by the module only"))?;
+    Ok(Order { limit: Duration::from_millis(limit), exec: arguments.collect() })
+}
+
+/// Reads those of what becomes a worker.
+pub(super) fn step(arguments: impl Iterator<Item = OsString>) -> io::Result<Step> {
+    read_step(lexopt::Parser::from_args(arguments)).map_err(io::Error::other)
+}
+
+fn read_step(mut parser: lexopt::Parser) -> Result<Step, lexopt::Error> {
+    let mut step = Step::default();
+    let identity = |step: &mut Step| {
+        step.identity.get_or_insert_with(|| Identity { user: 0, group: 0, groups: Vec::new() }).clone()
+    };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("parent") => step.parent = Pid::from_raw(parser.value()?.parse()?),
+            Long("user") => {
+                step.identity = Some(Identity { user: parser.value()?.parse()?, ..identity(&mut step) });
+            }
+            Long("group") => {
+                step.identity = Some(Identity { group: parser.value()?.parse()?, ..identity(&mut step) });
+            }
+            Long("groups") => {
+                let groups = parser.value()?.string()?;
+                let groups = groups.split(',').filter(|group| !group.is_empty()).map(str::parse);
+                let groups = groups.collect::<Result<_, _>>().map_err(|_| "a group is no number")?;
+                step.identity = Some(Identity { groups, ..identity(&mut step) });
+            }
+            Long("memory") => step.limits.memory_bytes = Some(parser.value()?.parse()?),
+            Long("files") => step.limits.open_files = Some(parser.value()?.parse()?),
+            Long("processes") => step.limits.processes = Some(parser.value()?.parse()?),
+            Long("cpu") => step.limits.cpu_seconds = Some(parser.value()?.parse()?),
+            Value(program) => {
+                step.program = program;
+                step.arguments = parser.raw_args()?.collect();
+                return Ok(step);
+            }
+            argument => return Err(argument.unexpected()),
+        }
+    }
+    Err("the program is missing".into())
+}

@@ -1,0 +1,69 @@
+//! Who listens on a port.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::Ipv4Addr;
+use std::net::{Ipv6Addr, SocketAddr};
+
+use procfs::net::{TcpState, tcp, tcp6};
+use rustix::process::Pid;
+
+/// Who listens on a port of 127.0.0.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listening {
+    /// Nobody.
+    Nobody,
+    /// The worker, or a process that it has started.
+    Worker,
+    /// Somebody else.
+    Stranger,
+}
+
+/// Looks who listens; the worker is the descendants of its guard.
+pub(crate) fn listening(port: u16, guard: Pid) -> Listening {
+    let sockets = sockets(port);
+    if sockets.is_empty() {
+        return Listening::Nobody;
+    }
+    let is_theirs = descendants(guard).into_iter().any(|pid| owns_one(pid, &sockets));
+    if is_theirs { Listening::Worker } else { Listening::Stranger }
+}
+
+/// The inodes of sockets that take connections to a port of 127.0.0.1.
+fn sockets(port: u16) -> BTreeSet<u64> {
+    let is_reached = |address: SocketAddr| {
+        let ip = address.ip();
+        let loopback = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED];
+        address.port() == port
+            && (loopback.iter().any(|known| ip.to_canonical() == *known) || ip == Ipv6Addr::UNSPECIFIED)
+    };
+    let all = [tcp(), tcp6()].into_iter().flatten().flatten();
+    let ours = all.filter(|entry| entry.state == TcpState::Listen && is_reached(entry.local_address));
+    ours.map(|entry| entry.inode).collect()
+}
+
+fn owns_one(pid: i32, sockets: &BTreeSet<u64>) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let targets = descriptors.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    let inodes = targets.filter_map(|target| {
+        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
+    });
+    inodes.into_iter().any(|inode| sockets.contains(&inode))
+}
+
+/// The processes that a process has started, and those that they have.
+fn descendants(ancestor: Pid) -> Vec<i32> {
+    let mut children = BTreeMap::<i32, Vec<i32>>::new();
+    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
+        if let Ok(stat) = process.stat() {
+            children.entry(stat.ppid).or_default().push(stat.pid);
+        }
+    }
+    let mut found = children.remove(&ancestor.as_raw_pid()).unwrap_or_default();
+    let mut at = 0;
+    while let Some(pid) = found.get(at) {
+        found.extend(children.remove(pid).unwrap_or_default());
+        at += 1;
+    }
+    found
+}
