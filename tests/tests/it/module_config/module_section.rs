@@ -289,3 +289,27 @@ fn an_endpoint_without_an_application_is_refused() {
         "{found:?}"
     );
 }
+
+#[test]
+fn endpoints_name_the_section_that_they_stand_in() {
+    let folder = folder();
+    let section = r#"{
+        "EndpointDefaults": { "HandshakeTimeout": 0 },
+        "Endpoints": { "A": { "Url": "https://*:443", "Certificate": { "Name": "site" } }, "B": { "Url": "http://*:80", "Sni": { "*": {} } } },
+        "Applications": { "a": { "Command": "app" } } }"#;
+    let found = wrong(&folder, section);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[0].starts_with("Module:EndpointDefaults:HandshakeTimeout = \"0\""), "{found:?}");
+    assert!(
+        found[1].starts_with("Module:Endpoints:A:Certificate:Name = \"site\"")
+            && found[1].ends_with("there is no certificate \"site\" below Module:Certificates"),
+        "{found:?}"
+    );
+    assert!(found[2].starts_with("Module:Endpoints:B:Sni"), "{found:?}");
+    let found = wrong(
+        &folder,
+        r#"{ "Endpoints": "http://*:80", "Certificates": { "a": { "Pth": "x" } }, "Applications": { "a": { "Command": "app" } } }"#,
+    );
+    assert!(found.iter().any(|problem| problem.starts_with("Module:Endpoints = ")), "{found:?}");
+    assert!(found.iter().any(|problem| problem.starts_with("Module:Certificates:a:Pth")), "{found:?}");
+}
