@@ -189,10 +189,11 @@ fn read(
     if applications.children().next().is_none() {
         problems.push("Module:Applications: there is none; expected one application at least, by its name");
     }
+    let mut are_known = true;
     for section in applications.children() {
-        application::read(&section, surroundings, &mut options, &mut problems);
+        are_known &= application::read(&section, surroundings, &mut options, &mut problems);
     }
-    check::check(&options, configuration, &mut problems);
+    check::check(&options, configuration, are_known, &mut problems);
     problems.or(options)
 }
 

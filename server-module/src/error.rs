@@ -44,6 +44,10 @@ impl Problems {
         }
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.found.len() + self.left_out
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.found.len() >= MOST
     }

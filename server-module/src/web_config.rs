@@ -14,8 +14,8 @@ use std::path::Path;
 use roxmltree::{Document, ParsingOptions};
 
 use self::reader::Reader;
+use crate::SettingsError;
 use crate::error::Problems;
-use crate::{SettingsError, command};
 
 pub(crate) use self::element::why_no_name;
 
@@ -48,6 +48,9 @@ pub struct WebConfig {
 }
 
 impl WebConfig {
+    /// The name of the file.
+    pub const FILE_NAME: &str = "web.config";
+
     /// The default of [`max_allowed_content_length`](Self::max_allowed_content_length).
     pub const DEFAULT_MAX_ALLOWED_CONTENT_LENGTH: u32 = 30_000_000;
 
@@ -91,9 +94,6 @@ impl WebConfig {
     pub fn load_from(folder: impl AsRef<Path>) -> Result<Self, SettingsError> {
         Self::load(folder.as_ref().join(Self::FILE_NAME))
     }
-
-    /// The name of the file.
-    pub const FILE_NAME: &str = "web.config";
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -112,24 +112,4 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(text)
-}
-
-impl AspNetCore {
-    /// A copy in which the variables between `%` have been replaced in the process path, the arguments, the file of the
-    /// standard output and the values of environment variables, by [`command::expand`].
-    #[must_use]
-    pub fn expanded(&self, variable: impl Fn(&str) -> Option<String>) -> Self {
-        let expand = |text: &String| command::expand(text, &variable);
-        Self {
-            process_path: expand(&self.process_path),
-            arguments: expand(&self.arguments),
-            stdout_log_file: expand(&self.stdout_log_file),
-            environment_variables: self
-                .environment_variables
-                .iter()
-                .map(|(name, value)| (name.clone(), expand(value)))
-                .collect(),
-            ..self.clone()
-        }
-    }
 }

@@ -52,17 +52,21 @@ enum Model {
     OutOfProcess,
 }
 
-/// Adds the application to the options, as far as it can be read.
+/// Adds the application to the options, as far as it can be read. Whether it is known by what it is reached: if not, there
+/// is nothing to compare with others.
 pub(super) fn read(
     section: &ConfigurationSection,
     surroundings: &Surroundings,
     options: &mut ModuleOptions,
     problems: &mut Problems,
-) {
+) -> bool {
     let name = section.key().to_owned();
     let mut keys = Keys::new(section, problems);
     check_name(&name, &mut keys);
-    keys.section("");
+    if keys.is_plain() {
+        keys.wrong("", "expected a section");
+        return false;
+    }
     keys.only(&KEYS);
     let folder = folder(&mut keys, surroundings);
     let from_file = web_config(&mut keys, folder.as_deref(), options);
@@ -79,11 +83,14 @@ pub(super) fn read(
     application.settings = settings;
     let range = &ranges::MAX_ALLOWED_CONTENT_LENGTH;
     application.max_allowed_content_length = keys.number("MaxAllowedContentLength", range).unwrap_or(length);
+    let before = keys.problems();
     application.hosts = parsed_list(&mut keys, "Hosts");
     application.path_prefix = parsed(&mut keys, "PathPrefix").unwrap_or_default();
     application.endpoints = endpoints(&mut keys);
+    let is_known = keys.problems() == before;
     worker(&mut keys, &mut application);
     options.applications.push(application);
+    is_known
 }
 
 fn check_name(name: &str, keys: &mut Keys<'_>) {

@@ -6,17 +6,26 @@ use super::{ApplicationOptions, ModuleOptions, ROOT};
 use crate::error::Problems;
 use crate::{HostPattern, HostingModel, RouteError, Routes};
 
-pub(super) fn check(options: &ModuleOptions, configuration: &Configuration, problems: &mut Problems) {
+/// Compares them, unless it is not known of all applications by what they are reached.
+pub(super) fn check(
+    options: &ModuleOptions,
+    configuration: &Configuration,
+    are_known: bool,
+    problems: &mut Problems,
+) {
     let check = Check { options, configuration };
     check.certificates(problems);
+    for application in &options.applications {
+        check.in_process(application, problems);
+    }
+    if !are_known {
+        return;
+    }
     let endpoints = check.endpoints();
     for endpoint in &endpoints {
         check.shared(endpoint.as_deref(), problems);
     }
     check.conflicts(&endpoints, problems);
-    for application in &options.applications {
-        check.in_process(application, problems);
-    }
 }
 
 struct Check<'a> {

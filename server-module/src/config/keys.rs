@@ -62,6 +62,16 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Whether this is a plain text in the place of a section.
+    pub(super) fn is_plain(&self) -> bool {
+        is_plain(self.section)
+    }
+
+    /// How many faults there are by now.
+    pub(super) fn problems(&self) -> usize {
+        self.problems.count()
+    }
+
     /// The keys of another section.
     pub(super) fn of<'b>(&'b mut self, section: &'b ConfigurationSection) -> Keys<'b> {
         Keys::new(section, self.problems)
@@ -87,10 +97,10 @@ impl<'a> Keys<'a> {
         self.section.section(key).exists()
     }
 
-    /// The section of a key, which a plain text is not; of no key it is this section.
+    /// The section of a key, which a plain text is not.
     pub(super) fn section(&mut self, key: &str) -> ConfigurationSection {
-        let section = if key.is_empty() { self.section.clone() } else { self.section.section(key) };
-        if section.value().is_some_and(|text| !text.is_empty()) {
+        let section = self.section.section(key);
+        if is_plain(&section) {
             self.wrong(key, "expected a section");
         }
         section
@@ -158,4 +168,9 @@ impl<'a> Keys<'a> {
         }
         None
     }
+}
+
+/// An empty text says that there is nothing in a section.
+fn is_plain(section: &ConfigurationSection) -> bool {
+    section.value().is_some_and(|text| !text.is_empty())
 }

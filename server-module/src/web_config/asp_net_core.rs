@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::HandlerSettings;
+use crate::command;
 
 /// How an application is started and kept: the element `aspNetCore` of `web.config`.
 ///
@@ -84,6 +85,24 @@ impl AspNetCore {
             disable_start_up_error_page: false,
             environment_variables: Vec::new(),
             handler_settings: HandlerSettings::default(),
+        }
+    }
+
+    /// A copy in which the variables between `%` have been replaced in the process path, the arguments, the file of the
+    /// standard output and the values of environment variables, by [`command::expand`].
+    #[must_use]
+    pub fn expanded(&self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let expand = |text: &String| command::expand(text, &variable);
+        Self {
+            process_path: expand(&self.process_path),
+            arguments: expand(&self.arguments),
+            stdout_log_file: expand(&self.stdout_log_file),
+            environment_variables: self
+                .environment_variables
+                .iter()
+                .map(|(name, value)| (name.clone(), expand(value)))
+                .collect(),
+            ..self.clone()
         }
     }
 }

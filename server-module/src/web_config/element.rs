@@ -37,8 +37,9 @@ pub(super) fn read<'a, 'input>(
         let name = child.tag_name().name();
         if seen.contains(&name) {
             reader.problem(child, format_args!("{name} is given twice"));
+        } else if ELEMENTS.contains(&name) {
+            seen.push(name);
         }
-        seen.push(name);
         match name {
             "environmentVariables" => settings.environment_variables = environment_variables(reader, child),
             "handlerSettings" => settings.handler_settings = handler_settings::read(reader, child),

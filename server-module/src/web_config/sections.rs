@@ -132,6 +132,7 @@ fn top<'a, 'input>(reader: &mut Reader<'a, 'input>, element: Node<'a, 'input>, f
             name if OTHERS.contains(&name) || is_declared(reader, name) => {
                 reader.note(child, format_args!("{name} is not applied: it is for .NET Framework or IIS"));
             }
+            _ if is_location => reader.unknown(child, &[&["system.webServer"][..], &OTHERS].concat()),
             _ => reader.unknown(child, &[&["system.webServer", "location"][..], &OTHERS].concat()),
         }
     }

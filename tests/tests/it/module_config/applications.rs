@@ -14,9 +14,13 @@ fn shop(folder: &Folder, keys: &str) -> Result<ApplicationOptions, SettingsError
     load(folder, &section).map(|mut options| options.applications.remove(0))
 }
 
-/// What is wrong with one key, behind its value and place.
+/// What is wrong with one key, which may be one in a section, behind its value and place.
 fn wrong(folder: &Folder, key: &str, value: &str) -> String {
-    let found = problems(shop(folder, &format!("\"{key}\": {value}")));
+    let keys = match key.split_once(':') {
+        Some((outer, inner)) => format!("\"{outer}\": {{ \"{inner}\": {value} }}"),
+        None => format!("\"{key}\": {value}"),
+    };
+    let found = problems(shop(folder, &keys));
     let [problem] = found.as_slice() else { panic!("{key}: {value}: {found:?}") };
     let path = format!("Module:Applications:shop:{key}");
     assert!(problem.starts_with(&path) && problem.contains("/module.json:1:"), "{problem}");
@@ -130,7 +134,7 @@ fn what_is_none_of_its_kind_is_refused() {
         "HandlerSettings:SetCurrentDirectory",
         "Recycle:OnFileChange",
     ] {
-        assert_eq!(nested(&folder, key, "\"yes\""), "expected true or false");
+        assert_eq!(wrong(&folder, key, "\"yes\""), "expected true or false");
     }
     for (key, least) in [
         ("Limits:MemoryBytes", 1 << 20),
@@ -139,10 +143,10 @@ fn what_is_none_of_its_kind_is_refused() {
         ("Limits:CpuSeconds", 1),
         ("Recycle:MemoryBytes", 1 << 20),
     ] {
-        assert_eq!(nested(&folder, key, &(least - 1).to_string()), format!("it is below {least}"));
-        assert!(nested(&folder, key, "\"many\"").starts_with("expected a whole number"));
+        assert_eq!(wrong(&folder, key, &(least - 1).to_string()), format!("it is below {least}"));
+        assert!(wrong(&folder, key, "\"many\"").starts_with("expected a whole number"));
     }
-    assert_eq!(nested(&folder, "Recycle:After", "0.5"), "it is below a second");
+    assert_eq!(wrong(&folder, "Recycle:After", "0.5"), "it is below a second");
     assert!(
         wrong(&folder, "HostingModel", "\"both\"").starts_with("expected one of InProcess, OutOfProcess")
     );
@@ -156,26 +160,17 @@ fn what_is_none_of_its_kind_is_refused() {
     assert!(wrong(&folder, "Hosts", "\"a\"").starts_with("expected a list"));
     assert_eq!(wrong(&folder, "Limits", "\"a\""), "expected a section");
     assert_eq!(
-        nested(&folder, "Limits:Memory", "1"),
+        wrong(&folder, "Limits:Memory", "1"),
         "unknown key; the known ones are MemoryBytes, OpenFiles, Processes, CpuSeconds"
     );
     assert_eq!(
-        nested(&folder, "EnvironmentVariables:A=B", "\"1\""),
+        wrong(&folder, "EnvironmentVariables:A=B", "\"1\""),
         "the name is no name of a variable: it has a character that cannot be in one"
     );
     assert_eq!(
-        nested(&folder, "EnvironmentVariables:A", "\"\\u0000\""),
+        wrong(&folder, "EnvironmentVariables:A", "\"\\u0000\""),
         "it has a NUL, which no text for the system can have"
     );
-}
-
-/// As [`wrong`], for a key in a section of its own.
-fn nested(folder: &Folder, key: &str, value: &str) -> String {
-    let (outer, inner) = key.split_once(':').unwrap();
-    let found = problems(shop(folder, &format!("\"{outer}\": {{ \"{inner}\": {value} }}")));
-    let [problem] = found.as_slice() else { panic!("{key}: {value}: {found:?}") };
-    assert!(problem.starts_with(&format!("Module:Applications:shop:{key}")), "{problem}");
-    problem.split_once("): ").unwrap().1.to_owned()
 }
 
 #[test]

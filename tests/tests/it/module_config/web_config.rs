@@ -1,5 +1,6 @@
 //! The file as a whole: where the element stands, what stands beside it, and what is wrong all at once.
 
+use proptest::prelude::*;
 use server_module::WebConfig;
 
 use super::{parse, problems};
@@ -251,4 +252,42 @@ fn of_very_many_faults_the_first_hundred_are_told() {
     let found = problems(parse("processPath=\"a\"", &children));
     assert_eq!(found.len(), 101);
     assert_eq!(found[100], "and 9900 more");
+}
+
+#[test]
+fn a_location_within_a_location_is_refused() {
+    let text = PUBLISHED.replace("<system.webServer>", "<location path=\"a\" /><system.webServer>");
+    let found = problems(WebConfig::parse("w", &text));
+    assert!(
+        found.len() == 1 && found[0].starts_with("w:4:5: location has no element location; "),
+        "{found:?}"
+    );
+}
+
+proptest! {
+    /// Whatever stands in the file, what is wrong has a place in it.
+    #[test]
+    fn every_fault_has_a_place(
+        cuts in proptest::collection::vec((0..PUBLISHED.len(), 0..20_usize, "[<>/=\"&;a-zé .\\-]{0,6}"), 1..4),
+    ) {
+        let mut text = PUBLISHED.to_owned();
+        for (start, length, new) in cuts {
+            let start = start.min(text.len());
+            let end = (start + length).min(text.len());
+            if text.is_char_boundary(start) && text.is_char_boundary(end) {
+                text.replace_range(start..end, &new);
+            }
+        }
+        if let Err(error) = WebConfig::parse("w", &text) {
+            prop_assert!(error.problems().len() > 0);
+            for problem in error.problems() {
+                let mut parts = problem.splitn(4, ':');
+                prop_assert_eq!(parts.next(), Some("w"));
+                let line: usize = parts.next().unwrap().parse().unwrap();
+                let column: usize = parts.next().unwrap().parse().unwrap();
+                let lines = text.split('\n').nth(line - 1);
+                prop_assert!(lines.is_some_and(|text| column <= text.chars().count() + 1), "{}", problem);
+            }
+        }
+    }
 }
