@@ -26,11 +26,13 @@ mod error;
 mod nearest;
 mod ranges;
 mod routes;
+mod status;
 mod web_config;
 mod worker;
 
 pub use config::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
 pub use error::SettingsError;
 pub use routes::{Found, HostPattern, PathPrefix, Route, RouteError, Routes};
-pub use worker::run_as_guard;
+pub use status::{ApplicationState, ApplicationStatus, WorkerStatus};
 pub use web_config::{AspNetCore, HandlerSettings, HostingModel, WebConfig};
+pub use worker::run_as_guard;

@@ -74,9 +74,9 @@ impl Worker {
         let mut line = String::new();
         tokio::time::timeout(START, reading.read_line(&mut line)).await.map_err(io::Error::other)??;
         let pid = line.trim().strip_prefix("started ").and_then(|pid| pid.parse().ok());
-        let pid = pid.and_then(Pid::from_raw).ok_or_else(|| {
-            io::Error::other("the guard has ended; see what it printed on standard error")
-        })?;
+        let pid = pid
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("the guard has ended; see what it printed on standard error"))?;
         let (states, state) = watch::channel(State::Running);
         let (commands, receiver) = mpsc::unbounded_channel();
         tokio::spawn(command(receiver, writing));
