@@ -24,6 +24,7 @@ pub mod command;
 mod config;
 mod error;
 mod nearest;
+mod output;
 mod ranges;
 mod routes;
 mod status;
