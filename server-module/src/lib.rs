@@ -23,6 +23,7 @@
 pub mod command;
 mod config;
 mod error;
+mod in_process;
 mod nearest;
 mod output;
 mod ranges;
@@ -33,6 +34,7 @@ mod worker;
 
 pub use config::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
 pub use error::SettingsError;
+pub use in_process::InProcess;
 pub use routes::{Found, HostPattern, PathPrefix, Route, RouteError, Routes};
 pub use status::{ApplicationState, ApplicationStatus, WorkerStatus};
 pub use web_config::{AspNetCore, HandlerSettings, HostingModel, WebConfig};

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use exit::Exit;
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use launch::{Launch, Output};
-pub(crate) use listener::{Listening, listening};
+pub(crate) use listener::{Listening, listening, memory};
 
 /// Runs as the guard of a worker, or as what becomes a worker, if the arguments say so: the program of the module starts
 /// itself so. None: it was started by somebody else.
