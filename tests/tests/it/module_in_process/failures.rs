@@ -37,7 +37,7 @@ async fn one_that_cannot_be_executed_says_why() {
     let mut module = Module::start(with(features(), json!({ "RapidFailsPerMinute": 0 }))).await;
     let folder = module.folder.path();
     let bad = folder.join("bad");
-    std::fs::write(&bad, [0; 100]).unwrap();
+    std::fs::write(&bad, "#!/nowhere/at/all\n").unwrap();
     std::fs::set_permissions(&bad, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let file = folder.join("module.json");
     let text = std::fs::read_to_string(&file).unwrap();
