@@ -40,10 +40,12 @@ pub(super) fn script(script: &str) -> Value {
 }
 
 /// With these keys over the others.
-pub(super) fn with(mut application: Value, keys: Value) -> Value {
-    let keys = keys.as_object().unwrap().clone();
-    application.as_object_mut().unwrap().extend(keys);
-    application
+pub(super) fn with(application: Value, keys: Value) -> Value {
+    let both = [application, keys].into_iter().map(|value| match value {
+        Value::Object(keys) => keys,
+        other => panic!("no object: {other}"),
+    });
+    both.flatten().collect()
 }
 
 impl Module {
