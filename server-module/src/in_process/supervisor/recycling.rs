@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::super::life::Over;
+use super::super::life::{Order, Over};
 use super::super::looks::{self, Files};
 use super::super::program::Program;
 use super::{Member, Phase, Supervisor};
@@ -35,11 +35,17 @@ impl Supervisor {
         self.files = Files::of(&self.program.options);
         // Whoever asks for it has changed something.
         self.failures.forget();
-        if self.disabled_until.take().is_some() && self.is_active {
+        self.disabled_until = None;
+        let old = self.members.iter().filter(|(_, member)| member.is_serving() && member.replaces.is_none());
+        let mut old: Vec<_> = old.map(|(id, _)| *id).collect();
+        // There may be others than before, and as many as the options say now.
+        let wanted = self.program.options.settings.processes_per_application as usize;
+        for surplus in old.split_off(wanted.min(old.len())) {
+            self.order(surplus, Order::Retire);
+        }
+        if self.is_active {
             self.activate();
         }
-        let old = self.members.iter().filter(|(_, member)| member.is_serving() && member.replaces.is_none());
-        let old: Vec<_> = old.map(|(id, _)| *id).collect();
         self.recycling.asking.extend(reply);
         self.enqueue(old);
     }

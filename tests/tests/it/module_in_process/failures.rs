@@ -80,6 +80,25 @@ async fn one_that_hangs_at_its_stop_is_ended_with_what_it_has_started() {
 }
 
 #[tokio::test]
+async fn one_that_stops_by_itself_is_started_by_the_next_connection() {
+    let mut module = Module::start(features()).await;
+    assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    let pid = module.running(1).await[0];
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(pid).unwrap(),
+        rustix::process::Signal::TERM,
+    )
+    .unwrap();
+    let status = module.until(|status| status["workers"] == json!([])).await;
+    assert_eq!((&status["state"], &status["starts"]), (&json!("idle"), &json!(1)));
+    assert_eq!(status["lastExit"], "exit code 0");
+    assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    assert_ne!(module.running(1).await[0], pid);
+    assert_eq!(module.status().await["starts"], 2);
+    module.stop().await;
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_idle_connections() {
     let mut module = Module::start(features()).await;
     let mut client = module.client().await;

@@ -69,7 +69,7 @@ impl Load {
         self.tallies.iter().map(|tally| tally.lock().unwrap().connections).collect()
     }
 
-    /// Waits until each has connected once more, and again, so that one of the connections was made after now.
+    /// Waits until each has connected more often than that.
     pub(super) async fn each_has_connected_since(&self, before: &[usize]) {
         within(LONG, async {
             loop {

@@ -112,6 +112,29 @@ async fn several_workers_share_the_sockets() {
 }
 
 #[tokio::test]
+async fn a_recycling_makes_as_many_workers_as_the_options_say_by_then() {
+    let mut module = Module::start(with(features(), json!({ "ProcessesPerApplication": 2 }))).await;
+    assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    module.running(2).await;
+    let file = module.folder.path().join("module.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for count in [3, 1] {
+        let keys = format!("\"ProcessesPerApplication\":{count}");
+        std::fs::write(&file, text.replace("\"ProcessesPerApplication\":2", &keys)).unwrap();
+        module.recycle().await;
+        module.running(count).await;
+        assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    }
+    // Options that cannot be read change nothing.
+    std::fs::write(&file, "{").unwrap();
+    let before = module.running(1).await;
+    let answer = module.ask("recycle").await;
+    assert!(answer.contains("module.json"), "{answer}");
+    assert_eq!(module.running(1).await, before);
+    module.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_worker_prints_goes_to_a_file_if_it_is_to() {
     let log = json!({ "StdoutLogEnabled": true, "StdoutLogFile": ".\\logs\\out" });
     let mut module = Module::start(with(features(), log)).await;
