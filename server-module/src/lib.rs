@@ -20,10 +20,17 @@
 //! # Ok::<(), server_module::SettingsError>(())
 //! ```
 
+mod application;
+mod backend;
 pub mod command;
 mod config;
+mod environment;
 mod error;
+mod forward;
+mod front;
+mod module;
 mod nearest;
+mod pages;
 mod ranges;
 mod routes;
 mod status;
@@ -32,6 +39,7 @@ mod worker;
 
 pub use config::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
 pub use error::SettingsError;
+pub use module::run;
 pub use routes::{Found, HostPattern, PathPrefix, Route, RouteError, Routes};
 pub use status::{ApplicationState, ApplicationStatus, WorkerStatus};
 pub use web_config::{AspNetCore, HandlerSettings, HostingModel, WebConfig};

@@ -7,6 +7,7 @@ mod guard;
 mod identity;
 mod launch;
 mod listener;
+mod memory;
 
 use std::io;
 use std::process::ExitCode;
@@ -21,7 +22,8 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use exit::Exit;
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use launch::{Launch, Output};
-pub(crate) use listener::{Listening, listening};
+pub(crate) use listener::{Listening, is_port_taken, listening};
+pub(crate) use memory::memory;
 
 /// Runs as the guard of a worker, or as what becomes a worker, if the arguments say so: the program of the module starts
 /// itself so. None: it was started by somebody else.

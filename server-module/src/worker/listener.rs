@@ -29,6 +29,11 @@ pub(crate) fn listening(port: u16, guard: Pid) -> Listening {
     if is_theirs { Listening::Worker } else { Listening::Stranger }
 }
 
+/// Whether somebody listens on a port of 127.0.0.1.
+pub(crate) fn is_port_taken(port: u16) -> bool {
+    !sockets(port).is_empty()
+}
+
 /// The inodes of sockets that take connections to a port of 127.0.0.1.
 fn sockets(port: u16) -> BTreeSet<u64> {
     let is_reached = |address: SocketAddr| {
@@ -52,7 +57,7 @@ fn owns_one(pid: i32, sockets: &BTreeSet<u64>) -> bool {
 }
 
 /// The processes that a process has started, and those that they have.
-fn descendants(ancestor: Pid) -> Vec<i32> {
+pub(super) fn descendants(ancestor: Pid) -> Vec<i32> {
     let mut children = BTreeMap::<i32, Vec<i32>>::new();
     for process in procfs::process::all_processes().into_iter().flatten().flatten() {
         if let Ok(stat) = process.stat() {

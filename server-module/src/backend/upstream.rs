@@ -1,0 +1,152 @@
+//! Connections to a process. Whoever has one drives it: there is no task behind it, and nobody to be woken.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::net::Ipv4Addr;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hosting::{Body, Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// The longest head of an answer.
+const MAX_HEAD: usize = 64 * 1024;
+/// So many connections wait for their next request.
+const MAX_IDLE: usize = 1024;
+/// How long a connection waits; servers end one that has waited longer.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    sender: http1::SendRequest<Body>,
+    connection: http1::Connection<TokioIo<TcpStream>, Body>,
+    /// Whether it has ended, so that it is not asked again.
+    is_over: bool,
+    /// Whether it has had a request before.
+    is_used: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The connection had ended before the request went out. Here it is again.
+    NotSent(Box<Request<Body>>),
+    Failed(hyper::Error),
+}
+
+impl Upstream {
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, SendError> {
+        let Self { sender, connection, is_over, .. } = self;
+        let mut response = pin!(sender.try_send_request(request));
+        let response = poll_fn(|cx| {
+            drive(connection, is_over, cx);
+            response.as_mut().poll(cx)
+        });
+        match response.await {
+            Ok(response) => Ok(response),
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) if self.is_used => SendError::NotSent(Box::new(request)),
+                _ => SendError::Failed(error.into_error()),
+            }),
+        }
+    }
+
+    /// Goes on with what is under way, as far as that is possible now.
+    pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.connection, &mut self.is_over, cx);
+    }
+
+    /// Whether it can take a request.
+    fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        !self.is_over && self.sender.is_ready()
+    }
+
+    /// The connection itself, after an answer with 101, and the bytes that came behind it.
+    pub(crate) fn into_stream(self) -> (TcpStream, Bytes) {
+        let parts = self.connection.into_parts();
+        (parts.io.into_inner(), parts.read_buf)
+    }
+}
+
+fn drive(
+    connection: &mut http1::Connection<TokioIo<TcpStream>, Body>,
+    is_over: &mut bool,
+    cx: &mut Context<'_>,
+) {
+    if !*is_over {
+        // What has gone wrong is told by the answer or its body as well.
+        *is_over = Pin::new(connection).poll(cx).is_ready();
+    }
+}
+
+/// The connections to one process that wait for a request.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    port: u16,
+    /// The last one used is the last one.
+    idle: Mutex<VecDeque<(Instant, Upstream)>>,
+}
+
+impl Pool {
+    pub(super) fn new(port: u16) -> Self {
+        Self { port, idle: Mutex::default() }
+    }
+
+    /// A connection that has been used before, or a new one.
+    pub(crate) async fn take(&self) -> io::Result<Upstream> {
+        loop {
+            let Some((_, mut upstream)) = self.lock().pop_back() else { return self.connect().await };
+            if upstream.is_ready() {
+                upstream.is_used = true;
+                return Ok(upstream);
+            }
+        }
+    }
+
+    /// A new connection.
+    pub(crate) async fn connect(&self) -> io::Result<Upstream> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
+        stream.set_nodelay(true)?;
+        let mut builder = http1::Builder::new();
+        let (sender, connection) = builder
+            .max_header_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        Ok(Upstream { sender, connection, is_over: false, is_used: false })
+    }
+
+    /// Takes a connection back whose answer was read to its end. One that cannot be used again is closed.
+    pub(crate) fn put(&self, mut upstream: Upstream) {
+        if !upstream.is_ready() {
+            return;
+        }
+        let mut idle = self.lock();
+        let now = Instant::now();
+        idle.push_back((now, upstream));
+        let is_old = |(since, _): &(Instant, Upstream)| now.duration_since(*since) > IDLE;
+        while idle.len() > MAX_IDLE || idle.front().is_some_and(is_old) {
+            idle.pop_front();
+        }
+    }
+
+    /// Closes those that wait.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(Instant, Upstream)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

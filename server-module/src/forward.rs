@@ -1,0 +1,142 @@
+//! Forwards a request to a process and brings its answer back.
+
+mod body;
+mod patience;
+mod request;
+mod response;
+mod upgrade;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hosting::header::HeaderName;
+use hosting::server_abstractions::{HttpConnectionFeature, TlsConnectionFeature};
+use hosting::{Body, HttpRequestFeature, Request, RequestFeatures, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::ApplicationOptions;
+use crate::backend::{Backend, InFlight, SendError, Upstream};
+use crate::pages;
+
+use patience::Patience;
+
+/// The name of the field with the pairing token.
+pub(crate) const TOKEN: HeaderName = HeaderName::from_static("ms-aspnetcore-token");
+/// The name of the field that asks the process to stop.
+pub(crate) const EVENT: HeaderName = HeaderName::from_static("ms-aspnetcore-event");
+
+/// A request in the process that it was given to.
+pub(crate) struct Exchange {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) in_flight: InFlight,
+}
+
+/// Who has sent a request, as the connection says.
+struct Client {
+    address: Option<SocketAddr>,
+    is_https: bool,
+    /// The client's certificate in DER.
+    certificate: Option<Vec<u8>>,
+}
+
+impl Client {
+    fn of(request: &Request<Body>) -> Self {
+        let features = request.features();
+        let connection = features.get::<dyn HttpConnectionFeature>();
+        let tls = features.get::<dyn TlsConnectionFeature>();
+        Self {
+            address: connection.and_then(|connection| connection.remote_address()),
+            is_https: request.scheme() == hosting::http::uri::Scheme::HTTPS,
+            certificate: tls
+                .and_then(|tls| tls.client_certificate().map(|certificate| certificate.der().to_vec())),
+        }
+    }
+}
+
+impl Exchange {
+    /// Forwards a request.
+    pub(crate) async fn run(self, options: &ApplicationOptions, request: Request<Body>) -> Response<Body> {
+        let client = Client::of(&request);
+        let upgrade = upgrade::Wanted::of(&request);
+        let mut request = request;
+        request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
+        let patience = Patience::new(options.settings.request_timeout);
+        let (parts, body) = request.into_parts();
+        let body = patience.watch(body);
+        match self.send(Request::from_parts(parts, body), &patience).await {
+            Ok((response, upstream)) => self.answer(options, response, upstream, patience, upgrade).await,
+            Err(failure) => {
+                tracing::warn!(
+                    application = options.name, pid = self.backend.pid(), reason = %failure,
+                    "a request could not be forwarded; the answer is 502"
+                );
+                pages::bad_gateway()
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        request: Request<Body>,
+        patience: &Patience,
+    ) -> Result<(Response<Incoming>, Upstream), Failure> {
+        let connect = patience.limit(self.backend.pool().take());
+        let mut upstream = connect.await.ok_or(Failure::TooLate)?.map_err(Failure::Connect)?;
+        let sent = patience.limit(upstream.send(request)).await.ok_or(Failure::TooLate)?;
+        match sent {
+            Ok(response) => Ok((response, upstream)),
+            Err(SendError::Failed(error)) => Err(Failure::Exchange(error)),
+            // The process has ended the connection while it waited, and has seen nothing of the request.
+            Err(SendError::NotSent(request)) => {
+                let connect = patience.limit(self.backend.pool().connect());
+                let mut upstream = connect.await.ok_or(Failure::TooLate)?.map_err(Failure::Connect)?;
+                let sent = patience.limit(upstream.send(*request)).await.ok_or(Failure::TooLate)?;
+                match sent {
+                    Ok(response) => Ok((response, upstream)),
+                    Err(SendError::Failed(error)) => Err(Failure::Exchange(error)),
+                    Err(SendError::NotSent(_)) => Err(Failure::TooLate),
+                }
+            }
+        }
+    }
+
+    async fn answer(
+        self,
+        options: &ApplicationOptions,
+        response: Response<Incoming>,
+        upstream: Upstream,
+        patience: Patience,
+        upgrade: Option<upgrade::Wanted>,
+    ) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return match upgrade {
+                Some(upgrade) => upgrade.relay(parts, upstream, self.in_flight),
+                None => pages::bad_gateway(),
+            };
+        }
+        response::edit(&mut parts.headers, &options.settings.handler_settings);
+        let body = body::Relayed::new(body, upstream, self, patience).at_hand_if_over().await;
+        Response::from_parts(parts, body)
+    }
+}
+
+/// Why a request could not be forwarded.
+enum Failure {
+    Connect(std::io::Error),
+    Exchange(hyper::Error),
+    TooLate,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "the process takes no connection: {error}"),
+            Self::Exchange(error) => match std::error::Error::source(error) {
+                Some(source) => write!(f, "{error}: {source}"),
+                None => write!(f, "{error}"),
+            },
+            Self::TooLate => f.write_str("nothing came within the time (requestTimeout)"),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a request becomes on its way to a process.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hosting::header::HeaderName;
+use hosting::header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use hosting::http::{Uri, Version};
+use hosting::{Body, HeaderMap, HeaderValue, Request};
+
+use super::upgrade::Wanted;
+use super::{Client, TOKEN};
+
+/// The beginning of the names that are the module's own.
+const RESERVED: &str = "ms-aspnetcore";
+const CERTIFICATE: HeaderName = HeaderName::from_static("ms-aspnetcore-clientcert");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Fields of one connection only (RFC 9110, section 7.6.1), besides `Connection` and what that names.
+const HOP_BY_HOP: [HeaderName; 3] =
+    [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection"), TRANSFER_ENCODING];
+
+/// Makes a request of HTTP/1.1 of it, with the token and what is known of the client.
+pub(super) fn edit(
+    request: &mut Request<Body>,
+    client: &Client,
+    token: &HeaderValue,
+    upgrade: Option<&Wanted>,
+) {
+    into_origin_form(request);
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut());
+    }
+    *request.version_mut() = Version::HTTP_11;
+    if let Some(upgrade) = upgrade {
+        upgrade.write_method(request);
+    }
+    let headers = request.headers_mut();
+    remove_connection_fields(headers);
+    remove_reserved(headers);
+    headers.insert(TOKEN, token.clone());
+    append(headers, &FORWARDED_FOR, client.address.map(|address| address.to_string()));
+    append(headers, &FORWARDED_PROTO, Some(if client.is_https { "https" } else { "http" }.to_owned()));
+    if let Some(certificate) = &client.certificate
+        && let Ok(value) = HeaderValue::from_str(&BASE64_STANDARD.encode(certificate))
+    {
+        headers.insert(CERTIFICATE, value);
+    }
+    if let Some(upgrade) = upgrade {
+        upgrade.write_fields(headers);
+    }
+}
+
+/// The target as a server behind gets it, and the host in its field (RFC 9112, sections 3.2.1 and 3.2.2).
+fn into_origin_form(request: &mut Request<Body>) {
+    let Some(authority) = request.uri().authority() else { return };
+    let text = authority.as_str();
+    let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    if let Ok(host) = HeaderValue::from_str(host) {
+        request.headers_mut().insert(HOST, host);
+    }
+    let target = request.uri().path_and_query().cloned();
+    *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+}
+
+/// Pieces of a cookie that HTTP/2 allows become one field (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+fn remove_connection_fields(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<_> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .collect();
+        for name in named {
+            // What the module says itself is said after this, and a host is needed.
+            if name != HOST {
+                headers.remove(name);
+            }
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.remove(UPGRADE);
+    if headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        headers.remove(TE);
+    }
+}
+
+/// Nobody else may speak for the module.
+fn remove_reserved(headers: &mut HeaderMap) {
+    let is_reserved = |name: &&HeaderName| name.as_str().starts_with(RESERVED);
+    if headers.keys().any(|name| is_reserved(&name)) {
+        let reserved: Vec<_> = headers.keys().filter(is_reserved).cloned().collect();
+        for name in reserved {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Appends to what other proxies have said: the last entry is the module's.
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: Option<String>) {
+    let Some(value) = value else { return };
+    let mut list = String::new();
+    for before in headers.get_all(name) {
+        // Bytes that are no text would make the whole list none.
+        if let Ok(before) = before.to_str() {
+            let _ = write!(list, "{before}, ");
+        }
+    }
+    list.push_str(&value);
+    if let Ok(list) = HeaderValue::try_from(list) {
+        headers.insert(name.clone(), list);
+    }
+}

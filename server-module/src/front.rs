@@ -1,0 +1,59 @@
+//! The application that the module's own server has: it finds out whom a request is for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hosting::header::HOST;
+use hosting::server_abstractions::EndpointFeature;
+use hosting::{Body, Request, RequestFeatures, Response};
+
+use crate::application::Application;
+use crate::{ModuleOptions, RouteError, Routes, pages};
+
+/// The applications out of process, by endpoint, host and path.
+#[derive(Clone)]
+pub(crate) struct Front(Arc<Shared>);
+
+struct Shared {
+    /// By the number of the options; those in process are not there.
+    applications: Vec<Option<Arc<Application>>>,
+    by_endpoint: BTreeMap<String, Routes>,
+    unnamed: Routes,
+}
+
+impl Front {
+    /// # Errors
+    /// Two applications have a host and a path in common.
+    pub(crate) fn new(
+        options: &ModuleOptions,
+        applications: Vec<Option<Arc<Application>>>,
+    ) -> Result<Self, RouteError> {
+        let names = options.kestrel.endpoints.iter().filter_map(|endpoint| endpoint.name.as_ref());
+        let routes = names.map(|name| Ok((name.clone(), options.routes(Some(name))?)));
+        let by_endpoint = routes.collect::<Result<_, RouteError>>()?;
+        Ok(Self(Arc::new(Shared { applications, by_endpoint, unnamed: options.routes(None)? })))
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer(self, request: Request<Body>) -> Response<Body> {
+        match self.0.find(&request) {
+            Some(application) => application.answer(request).await,
+            None => pages::not_found(),
+        }
+    }
+}
+
+impl Shared {
+    fn find(&self, request: &Request<Body>) -> Option<Arc<Application>> {
+        let endpoint = request.features().get::<dyn EndpointFeature>();
+        let name = endpoint.as_ref().and_then(|endpoint| endpoint.name());
+        let routes = name.and_then(|name| self.by_endpoint.get(name)).unwrap_or(&self.unnamed);
+        let uri = request.uri();
+        let host = match uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        };
+        let found = routes.find(host, uri.path())?;
+        self.applications.get(found.application)?.clone()
+    }
+}
