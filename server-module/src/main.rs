@@ -4,13 +4,14 @@ fn main() -> std::process::ExitCode {
     if let Some(code) = server_module::run_as_guard(std::env::args_os().skip(1)) {
         return code;
     }
-    let mut arguments = std::env::args().skip(1);
-    let program = arguments.next().unwrap_or_default();
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
     let surroundings = server_module::Surroundings::of_the_process().expect("a folder");
-    let options = if program.ends_with(".json") {
-        server_module::ModuleOptions::load(program, &surroundings)
-    } else {
-        server_module::ModuleOptions::for_program(program, arguments, &surroundings)
+    let options = match &arguments[..] {
+        [_, option, file] if option == "--config" => server_module::ModuleOptions::load(file, &surroundings),
+        [_, program, arguments @ ..] => {
+            server_module::ModuleOptions::for_program(program, arguments, &surroundings)
+        }
+        _ => return 2.into(),
     };
     let options = match options {
         Ok(options) => options,
