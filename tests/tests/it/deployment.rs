@@ -66,3 +66,14 @@ fn shutdown_seconds(settings: &str) -> u64 {
     let seconds = settings.get_parsed("shutdownTimeoutSeconds").unwrap();
     seconds.unwrap_or(HostOptions::default().shutdown_timeout.as_secs())
 }
+
+/// README.md of the sample says what these names are for.
+fn are_told_of<'a>(names: impl IntoIterator<Item = &'a str>) {
+    let readme = file("README.md", &[]);
+    let mut count = 0;
+    for name in names {
+        assert!(readme.contains(&format!("`{name}`")), "README.md says nothing of `{name}`");
+        count += 1;
+    }
+    assert!(count > 0);
+}

@@ -7,7 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use rustls::version::TLS13;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{begin, connect_from, file, finish, request, shutdown_seconds, who};
+use super::{are_told_of, begin, connect_from, file, finish, request, shutdown_seconds, who};
 use crate::program::{Folder, curl};
 use crate::support::{Certificate, Client, client_config_of, connect_tls, soon};
 
@@ -153,4 +153,12 @@ async fn the_time_for_a_stop_is_less_than_that_of_the_module() {
     let seconds = shutdown_seconds(&file("iis/appsettings.json", &[]));
     let module = web_config::WebConfig::read(&file("iis/web.config", &[]));
     assert!(module.shutdown.as_secs() > seconds, "{:?} {seconds}", module.shutdown);
+}
+
+#[test]
+fn every_attribute_for_the_module_is_explained() {
+    let text = file("iis/web.config", &[]);
+    let document = roxmltree::Document::parse(&text).unwrap();
+    let module = document.descendants().find(|node| node.has_tag_name("aspNetCore")).unwrap();
+    are_told_of(module.attributes().map(|attribute| attribute.name()));
 }

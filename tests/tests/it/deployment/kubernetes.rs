@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::{begin, connect_from, file, finish, shutdown_seconds, who};
+use super::{are_told_of, begin, connect_from, file, finish, shutdown_seconds, who};
 use crate::program::{Folder, Launch, Program, curl_exit_code, free_port};
 use crate::support::Client;
 
@@ -46,8 +46,8 @@ impl Manifest {
     /// the network of the pods.
     async fn start(&self, networks: &str) -> (Program, u16) {
         let port = free_port();
-        let (there, here) =
-            (format!("http://*:{}", self.container_port()), format!("http://127.0.0.1:{port}"));
+        // Every address, as in the pod: peers of IPv4 then come by a socket of IPv6.
+        let (there, here) = (format!("http://*:{}", self.container_port()), format!("http://*:{port}"));
         let mut settings = self.settings().to_owned();
         for (from, to) in [(there.as_str(), here.as_str()), ("10.244.0.0/16", networks)] {
             assert_eq!(settings.matches(from).count(), 1, "{from}");
@@ -118,11 +118,22 @@ fn names_labels_and_ports_agree() {
     assert_eq!(backend["name"], service["metadata"]["name"]);
     assert_eq!(backend["port"]["name"], service_port["name"]);
 
-    let (mount, volume) =
-        (&list(&manifest.container()["volumeMounts"])[0], &list(&manifest.pod()["spec"]["volumes"])[0]);
-    assert_eq!(mount["name"], volume["name"]);
+    let (mounts, volumes) =
+        (list(&manifest.container()["volumeMounts"]), list(&manifest.pod()["spec"]["volumes"]));
+    let names = |all: &[Value]| all.iter().map(|one| text(&one["name"]).to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(mounts), names(volumes));
+    let (mount, volume) = (&mounts[0], &volumes[0]);
     assert!(mount.get("subPath").is_none(), "the file would never change");
     assert_eq!(volume["configMap"]["name"], manifest.object("ConfigMap")["metadata"]["name"]);
+}
+
+#[test]
+fn every_object_and_every_probe_is_explained() {
+    let manifest = Manifest::read();
+    // The Deployment is told of by its parts.
+    let kinds = manifest.0.iter().map(|object| text(&object["kind"])).filter(|kind| *kind != "Deployment");
+    let container = manifest.container().as_object().unwrap().keys().map(String::as_str);
+    are_told_of(kinds.chain(container.filter(|key| key.ends_with("Probe") || key.starts_with("security"))));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{begin, file, finish, request, shutdown_seconds, who};
+use super::{are_told_of, begin, file, finish, request, shutdown_seconds, who};
 use crate::program::{Folder, Launch, Program, binary, free_port, tool};
 use crate::support::{Client, soon};
 
@@ -100,13 +100,23 @@ fn the_socket_is_that_of_the_endpoint_in_the_settings() {
     }
 }
 
+#[test]
+fn every_line_of_the_units_is_explained() {
+    for unit in ["systemd/shop.service", "systemd/shop.socket"] {
+        let unit = file(unit, &[]);
+        are_told_of(
+            assignments(&unit).into_iter().map(|(name, _)| name).filter(|name| *name != "Description"),
+        );
+    }
+}
+
 /// The program as systemd starts it: with the first connection, which it gets with the socket.
 fn activated(listen: &str, settings: &str) -> Program {
     let service = file("systemd/shop.service", &[]);
     let socket = file("systemd/shop.socket", &[]);
     let mut arguments =
         vec![format!("--listen={listen}"), format!("--fdname={}", value(&socket, "FileDescriptorName"))];
-    // It passes on nothing but what it is told.
+    // It passes on little of its own environment.
     for (name, value) in variables(&service) {
         arguments.push(format!("--setenv={name}={value}"));
     }
