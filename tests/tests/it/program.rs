@@ -140,6 +140,12 @@ impl Launch {
         self
     }
 
+    /// What its standard input is; nothing if this is not called.
+    pub(crate) fn input(mut self, input: impl Into<Stdio>) -> Self {
+        self.command.stdin(input);
+        self
+    }
+
     /// Where development certificates are kept, when several programs are to share them.
     pub(crate) fn data(self, folder: &Folder) -> Self {
         self.env("XDG_DATA_HOME", folder.path())

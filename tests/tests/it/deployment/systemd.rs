@@ -1,10 +1,18 @@
 //! The units of systemd: checked by systemd itself, and their socket handed to the program by systemd's own tool.
 
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::net::TcpStream;
 
 use super::{are_told_of, begin, file, finish, request, shutdown_seconds, who};
 use crate::program::{Folder, Launch, Program, binary, free_port, tool};
 use crate::support::{Client, soon};
+
+mod sandbox;
 
 /// A unit's assignments, in their order, without comments.
 fn assignments(unit: &str) -> Vec<(&str, &str)> {
@@ -128,27 +136,48 @@ fn activated(listen: &str, settings: &str) -> Program {
         .spawn()
 }
 
-/// Connects to a socket that is soon there.
-async fn connect(listen: &str) -> Client {
-    if listen.starts_with('/') {
-        soon(until(|| Path::new(listen).exists())).await;
-        return Client::unix(Path::new(listen)).await;
-    }
-    let connect = async {
-        loop {
-            match tokio::net::TcpStream::connect(listen).await {
-                Ok(stream) => return stream,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
+#[tokio::test]
+async fn nobody_is_refused_while_the_program_starts_again() {
+    // What systemd does with the socket of the unit: it stays open here, and every start gets it.
+    let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    let settings = file("nginx/appsettings.json", &[("127.0.0.1:5000", &address.to_string())]);
+    let unit = file("systemd/shop.socket", &[]);
+    let start = || {
+        Launch::in_folder(Folder::new(), "/bin/sh")
+            .args(["-c", r#"LISTEN_PID=$$ exec "$0" 3<&0 0</dev/null"#])
+            .args([binary("reverse-proxy")])
+            .env("LISTEN_FDS", "1")
+            .env("LISTEN_FDNAMES", value(&unit, "FileDescriptorName"))
+            .input(OwnedFd::from(socket.try_clone().unwrap()))
+            .file("appsettings.json", &settings)
+            .start()
     };
-    Client::new(soon(connect).await)
+    let first = start().await;
+    assert_eq!(Client::tcp(address).await.exchange(&request("GET /plaintext", &[])).await.status, 200);
+    assert_eq!(first.stop().await.code, Some(0));
+    // Nobody takes this connection yet.
+    let mut waiting = Client::tcp(address).await;
+    waiting.send(request("GET /plaintext", &[])).await;
+    let _second = start().await;
+    assert_eq!(waiting.response().await.text(), "Hello, World!");
 }
 
-async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::task::yield_now().await;
-    }
+/// Connects to a socket that is soon there.
+async fn connect(listen: &str) -> Client {
+    let path = Path::new(listen);
+    let connected = async {
+        loop {
+            if path.exists() {
+                return Client::unix(path).await;
+            }
+            if let Ok(stream) = TcpStream::connect(listen).await {
+                return Client::new(stream);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(connected).await
 }
 
 async fn serves_the_socket(listen: &str, settings: &str) {
@@ -162,7 +191,7 @@ async fn serves_the_socket(listen: &str, settings: &str) {
     let seen = who(&mut second, "/whoami", &forwarded).await;
     assert_eq!((&seen["remote"], &seen["scheme"]), (&"203.0.113.9".into(), &"https".into()), "{seen}");
     begin(&mut first).await;
-    program.signal(rustix::process::Signal::TERM);
+    program.signal(Signal::TERM);
     program.line("Application is shutting down").await;
     finish(&mut first).await;
     let end = program.end().await;

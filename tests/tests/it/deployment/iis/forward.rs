@@ -1,6 +1,6 @@
 //! How the module passes on a request and its answer.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +62,8 @@ impl Backend {
             headers.remove(name);
         }
         set(headers, "ms-aspnetcore-token", &self.token);
-        append(headers, "x-forwarded-for", &client_text(client));
+        // With the port; an IPv6 address stands in brackets.
+        append(headers, "x-forwarded-for", &client.to_string());
         append(headers, "x-forwarded-proto", scheme.as_str());
         if let Some(certificate) = certificate {
             set(headers, "ms-aspnetcore-clientcert", &certificate);
@@ -84,11 +85,6 @@ impl Backend {
         tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await
     }
-}
-
-fn client_text(client: SocketAddr) -> String {
-    // An IPv6 address stands in brackets here as well.
-    client.to_string()
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
