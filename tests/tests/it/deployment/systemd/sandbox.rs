@@ -56,21 +56,22 @@ fn allowed(sets: &Sets, service: &str) -> BTreeSet<String> {
     allowed
 }
 
-/// The lines of a trace without the number of the process, once it is complete: the tracer is a process of its own.
+/// What is traced, of all threads, once the process has ended: the tracer is a process of its own.
 async fn traced(path: &Path, process: u32) -> Vec<String> {
-    let end = format!("{process} +++ exited with 0 +++");
-    let text = soon(async {
+    let end = (process.to_string(), "+++ exited with 0 +++");
+    let complete = async {
         loop {
             let text = std::fs::read_to_string(path).unwrap_or_default();
-            if text.contains(&end) {
-                return text;
+            // Short numbers have more than one space behind them.
+            let lines = text.lines().filter_map(|line| line.split_once(' '));
+            let lines: Vec<_> = lines.map(|(id, what)| (id.to_owned(), what.trim_start())).collect();
+            if lines.contains(&end) {
+                return lines.into_iter().map(|(_, what)| what.to_owned()).collect();
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    });
-    let text = text.await;
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    lines.map(|(_, call)| call.trim_start().to_owned()).collect()
+    };
+    soon(complete).await
 }
 
 #[tokio::test]
