@@ -81,6 +81,12 @@ impl Future for Respond {
         if let Some(reason) = request.state.poll_abort(cx) {
             return Poll::Ready(Err(aborted(reason)));
         }
+        if request.state.invite_body(cx) {
+            // hyper says 100 (Continue) before it looks for the answer again.
+            this.app = Box::pin(std::future::ready(response));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let length = finish_head(&mut response, &request.state);
         let (head, body) = response.into_parts();
         let body = ResponseBody::new(body, length, this.request.take());

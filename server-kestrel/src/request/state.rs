@@ -1,7 +1,7 @@
 //! The state of one request, which is its features.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
@@ -17,6 +17,7 @@ use super::ConnectionContext;
 use super::rates::Direction;
 use crate::connection::Signals;
 use crate::refusal::Refusal;
+use crate::request_body::Expected;
 
 mod features;
 
@@ -55,6 +56,8 @@ struct Rare {
     protocol: Option<Protocol>,
     request_trailers: Mutex<Option<HeaderMap>>,
     response_trailers: Mutex<ResponseTrailers>,
+    /// The body, as long as somebody has it, of a client that may wait for 100 (Continue).
+    expected: OnceLock<Weak<Expected>>,
 }
 
 #[derive(Default)]
@@ -130,6 +133,19 @@ impl RequestState {
     pub(crate) fn begin_body(&self) -> u64 {
         self.is_body_read.store(true, Ordering::Relaxed);
         self.max_body_size.load(Ordering::Relaxed)
+    }
+
+    /// The client may wait with this body until it is told to continue.
+    pub(crate) fn expect_body(&self, expected: &Arc<Expected>) {
+        // There is one body to a request.
+        let _ = self.rare().expected.set(Arc::downgrade(expected));
+    }
+
+    /// Before the answer begins: has the client told to continue if somebody will read its body while it is answered.
+    /// Returns whether hyper has to run before the answer.
+    pub(crate) fn invite_body(&self, cx: &mut Context<'_>) -> bool {
+        let expected = self.rare.get().and_then(|rare| rare.expected.get()?.upgrade());
+        expected.is_some_and(|expected| expected.invite(cx, self.max_body_size.load(Ordering::Relaxed)))
     }
 
     pub(crate) fn end_body(&self, trailers: Option<&HeaderMap>) {
