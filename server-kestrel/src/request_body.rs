@@ -17,7 +17,7 @@ use crate::request::RequestState;
 
 mod source;
 
-pub(crate) use source::Expected;
+pub(crate) use source::{Expected, invite};
 
 use source::Source;
 

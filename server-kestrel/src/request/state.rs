@@ -141,11 +141,12 @@ impl RequestState {
         let _ = self.rare().expected.set(Arc::downgrade(expected));
     }
 
-    /// Before the answer begins: has the client told to continue if somebody will read its body while it is answered.
-    /// Returns whether hyper has to run before the answer.
-    pub(crate) fn invite_body(&self, cx: &mut Context<'_>) -> bool {
-        let expected = self.rare.get().and_then(|rare| rare.expected.get()?.upgrade());
-        expected.is_some_and(|expected| expected.invite(cx, self.max_body_size.load(Ordering::Relaxed)))
+    /// Before the answer begins: the body with which the client must be told to continue, since somebody will read it while
+    /// the request is answered.
+    pub(crate) fn body_to_invite(&self) -> Option<Weak<Expected>> {
+        let body = self.rare.get()?.expected.get()?;
+        let limit = self.max_body_size.load(Ordering::Relaxed);
+        body.upgrade().is_some_and(|body| body.must_be_invited(limit)).then(|| Weak::clone(body))
     }
 
     pub(crate) fn end_body(&self, trailers: Option<&HeaderMap>) {

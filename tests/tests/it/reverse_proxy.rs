@@ -34,6 +34,8 @@ struct Proxied {
     http: u16,
     https: u16,
     certificate: Certificate,
+    /// Whether the proxy ends its client's kept connection when the application ends the one that it has kept itself.
+    closes_kept: bool,
     folder: Folder,
     _proxy: Process,
 }

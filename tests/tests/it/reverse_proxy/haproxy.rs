@@ -23,7 +23,8 @@ async fn start(backend: &str, settings: &str) -> (Proxied, [u16; 2]) {
     let settings = settings.replace("127.0.0.1:5001", &tls_address);
     let program = Some(application(&settings).await);
     let proxy = Process::start("haproxy", &["-db", "-f", &configuration], &[http, https, bytes2, bytes1]);
-    let proxied = Proxied { program, settings, http, https, certificate, folder, _proxy: proxy };
+    let proxied =
+        Proxied { program, settings, http, https, certificate, closes_kept: true, folder, _proxy: proxy };
     // It looks whether the application is there before it sends requests.
     let code = ["-o", "/dev/null", "-w", "%{http_code}"];
     soon(async { while proxied.curl("http", "/whoami", &code).await != "200" {} }).await;

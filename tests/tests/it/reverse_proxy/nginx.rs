@@ -28,7 +28,7 @@ async fn start(upstream: &str, settings: String) -> Proxied {
     let main = folder.write("nginx.conf", main).display().to_string();
     let program = Some(application(&settings).await);
     let proxy = Process::start("nginx", &["-c", &main, "-e", "stderr"], &[http, https]);
-    Proxied { program, settings, http, https, certificate, folder, _proxy: proxy }
+    Proxied { program, settings, http, https, certificate, closes_kept: false, folder, _proxy: proxy }
 }
 
 #[tokio::test]
