@@ -154,7 +154,7 @@ async fn tells_of_the_client(proxied: &Proxied) {
     assert_eq!(edge, "2");
 }
 
-/// 100 MB each way, with a length and in chunks.
+/// 100 MB each way, with a length and in chunks; and what is sent only when the application asks for it.
 async fn passes_bodies_on(proxied: &Proxied) {
     const LENGTH: &str = "100000000";
     let upload = proxied.folder.zeros("upload", 100_000_000).display().to_string();
@@ -164,6 +164,8 @@ async fn passes_bodies_on(proxied: &Proxied) {
     assert_eq!(proxied.curl("https", "/count", &chunked).await, LENGTH);
     let size = ["-o", "/dev/null", "-w", "%{size_download}"];
     assert_eq!(proxied.curl("https", "/bytes/100000000", &size).await, LENGTH);
+    let waits = ["-H", "Expect: 100-continue", "--expect100-timeout", "60", "-d", "abc"];
+    assert_eq!(proxied.curl("http", "/echo", &waits).await, "abc");
 }
 
 /// 100 MB in both directions at the same time.
