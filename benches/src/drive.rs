@@ -47,8 +47,7 @@ pub fn measure(peer: &Peer, workload: &Workload, folders: &Folders, seconds: u32
     let start = || RunningServer::of(peer, workload, folders, server);
     match workload.load {
         Load::Callgrind { mode } => {
-            let requests =
-                callgrind::Requests { batch: if mode == "pipeline" { 16 } else { 1 }, fields: "" };
+            let requests = callgrind::Requests { batch: if mode == "pipeline" { 16 } else { 1 }, fields: "" };
             let prefix = [server, callgrind::PREFIX].concat();
             let count =
                 callgrind::per_request(requests, || RunningServer::of(peer, workload, folders, &prefix))?;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use benches::server::{RunningServer, free_address, with_prefix};
 use benches::callgrind::{self, Requests};
+use benches::server::{RunningServer, free_address, with_prefix};
 use benches::{Error, say};
 
 /// A ratio may be so many times its baseline.
