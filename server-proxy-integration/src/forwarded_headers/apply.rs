@@ -255,31 +255,41 @@ fn address_value(address: SocketAddr) -> HeaderValue {
     value.unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
-/// `255.255.255.255:65535`
-const LONGEST_V4: usize = 21;
+/// `255.255.255.255:65535`, and room for the last number as all others have it.
+const LONGEST_V4: usize = 24;
 
-/// Writes an address by hand, in a tenth of the time that the formatter takes; returns the length.
+/// Every octet with the dot behind it, and how long that is.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([b'.'; 4], 2); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [b'0' + (octet / 100) as u8, b'0' + (octet / 10 % 10) as u8, b'0' + (octet % 10) as u8];
+        octets[octet] = match octet {
+            0..10 => ([digits[2], b'.', 0, 0], 2),
+            10..100 => ([digits[1], digits[2], b'.', 0], 3),
+            _ => ([digits[0], digits[1], digits[2], b'.'], 4),
+        };
+        octet += 1;
+    }
+    octets
+};
+
+/// Writes an address by hand, in a small part of the time that the formatter takes; returns the length.
 fn write_v4(text: &mut [u8; LONGEST_V4], address: SocketAddrV4) -> usize {
     let mut at = 0;
     for octet in address.ip().octets() {
-        at = write_number(text, at, octet.into());
-        text[at] = b'.';
-        at += 1;
+        let (octet, length) = OCTETS[usize::from(octet)];
+        text[at..at + 4].copy_from_slice(&octet);
+        at += usize::from(length);
     }
     text[at - 1] = b':';
-    write_number(text, at, address.port())
-}
-
-/// Writes a number at a place; returns the place behind it.
-fn write_number(text: &mut [u8; LONGEST_V4], mut at: usize, number: u16) -> usize {
-    let mut unit = 10_000;
-    while unit > 1 && number < unit {
-        unit /= 10;
-    }
-    while unit > 0 {
-        text[at] = b'0' + u8::try_from(number / unit % 10).unwrap_or_default();
+    let port = address.port();
+    let digits = [port / 10_000, port / 1000 % 10, port / 100 % 10, port / 10 % 10, port % 10];
+    let leading = digits[..4].iter().take_while(|digit| **digit == 0).count();
+    for digit in &digits[leading..] {
+        // One digit is no larger than a byte.
+        text[at] = b'0' + digit.to_le_bytes()[0];
         at += 1;
-        unit /= 10;
     }
     at
 }

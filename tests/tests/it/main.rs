@@ -7,6 +7,7 @@ mod bodies;
 mod cargo_host;
 mod client_certificates;
 mod dependencies;
+mod deployment;
 mod disconnects;
 mod edges;
 mod endpoints;

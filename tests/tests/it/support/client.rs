@@ -78,6 +78,17 @@ impl Client {
         soon(self.read_response(true)).await
     }
 
+    /// Waits until some of the next response has come.
+    pub(crate) async fn try_begin(&mut self) -> io::Result<()> {
+        soon(async {
+            while self.received.is_empty() {
+                self.fill_some().await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// The next response, which answers a HEAD.
     pub(crate) async fn response_to_head(&mut self) -> Response {
         soon(self.read_response(false)).await.expect("a response")
