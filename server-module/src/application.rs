@@ -8,6 +8,8 @@ mod slot;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
+
 use hosting::server_abstractions::HttpMaxRequestBodySizeFeature;
 use hosting::{Body, BoxFuture, Request, RequestFeatures, Response};
 
@@ -24,11 +26,13 @@ pub(crate) struct Application {
     options: ApplicationOptions,
     /// The port at which clients reach the module over https.
     https_port: Option<u16>,
+    /// Where processes are started and watched, whatever becomes of the thread that a request came on.
+    runtime: Handle,
     slots: Box<[Slot]>,
     /// Which slot has had the last request.
     next: AtomicUsize,
     failures: Failures,
-    offline: Offline,
+    offline: Arc<Offline>,
     is_stopping: AtomicBool,
     last_exit: Mutex<Option<String>>,
 }
@@ -39,9 +43,10 @@ impl Application {
         Arc::new(Self {
             slots: (0..count).map(|_| Slot::default()).collect(),
             https_port,
+            runtime: Handle::current(),
             next: AtomicUsize::new(0),
             failures: Failures::new(options.settings.rapid_fails_per_minute),
-            offline: Offline::new(&options.folder),
+            offline: Arc::new(Offline::new(&options.folder)),
             is_stopping: AtomicBool::new(false),
             last_exit: Mutex::default(),
             options,
@@ -56,8 +61,9 @@ impl Application {
         }
         // A process may end between the look at it and the request to it; another one is started then.
         for _ in 0..3 {
-            if let Some(page) = self.offline.page().await {
-                self.close();
+            if self.offline.is_on()
+                && let Some(page) = self.offline.page().await
+            {
                 return pages::offline(page);
             }
             let slot = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
@@ -113,14 +119,6 @@ impl Application {
             return Err(Unavailable::Failed(reason.into()));
         }
         Ok(())
-    }
-
-    /// Ends its processes behind the back of whoever waits for nothing.
-    fn close(self: &Arc<Self>) {
-        if self.slots.iter().any(Slot::is_occupied) {
-            let application = Arc::clone(self);
-            tokio::spawn(async move { application.end_all("app_offline.htm").await });
-        }
     }
 
     async fn end_all(&self, reason: &'static str) {

@@ -1,5 +1,6 @@
 //! A process of an application that requests are forwarded to.
 
+mod clock;
 mod in_flight;
 mod port;
 mod start;
@@ -14,6 +15,7 @@ use tokio::time::Instant;
 use crate::status::WorkerStatus;
 use crate::worker::{Exit, Listening, Worker, listening, memory};
 
+pub(crate) use clock::Progress;
 use in_flight::Gate;
 pub(crate) use in_flight::InFlight;
 use start::StartFailure;

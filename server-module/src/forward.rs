@@ -1,11 +1,11 @@
 //! Forwards a request to a process and brings its answer back.
 
 mod body;
-mod patience;
 mod request;
 mod response;
 mod upgrade;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -15,10 +15,8 @@ use hosting::{Body, HttpRequestFeature, Request, RequestFeatures, Response, Stat
 use hyper::body::Incoming;
 
 use crate::ApplicationOptions;
-use crate::backend::{Backend, InFlight, SendError, Upstream};
+use crate::backend::{Backend, InFlight, Progress, SendError, Upstream};
 use crate::pages;
-
-use patience::Patience;
 
 /// The name of the field with the pairing token.
 pub(crate) const TOKEN: HeaderName = HeaderName::from_static("ms-aspnetcore-token");
@@ -60,11 +58,8 @@ impl Exchange {
         let upgrade = upgrade::Wanted::of(&request);
         let mut request = request;
         request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
-        let patience = Patience::new(options.settings.request_timeout);
-        let (parts, body) = request.into_parts();
-        let body = patience.watch(body);
-        match self.send(Request::from_parts(parts, body), &patience).await {
-            Ok((response, upstream)) => self.answer(options, response, upstream, patience, upgrade).await,
+        match self.send(request).await {
+            Ok((response, upstream)) => self.answer(options, response, upstream, upgrade).await,
             Err(failure) => {
                 tracing::warn!(
                     application = options.name, pid = self.backend.pid(), reason = %failure,
@@ -75,37 +70,29 @@ impl Exchange {
         }
     }
 
-    async fn send(
-        &self,
-        request: Request<Body>,
-        patience: &Patience,
-    ) -> Result<(Response<Incoming>, Upstream), Failure> {
-        let connect = patience.limit(self.backend.pool().take());
-        let mut upstream = connect.await.ok_or(Failure::TooLate)?.map_err(Failure::Connect)?;
-        let sent = patience.limit(upstream.send(request)).await.ok_or(Failure::TooLate)?;
-        match sent {
-            Ok(response) => Ok((response, upstream)),
-            Err(SendError::Failed(error)) => Err(Failure::Exchange(error)),
-            // The process has ended the connection while it waited, and has seen nothing of the request.
-            Err(SendError::NotSent(request)) => {
-                let connect = patience.limit(self.backend.pool().connect());
-                let mut upstream = connect.await.ok_or(Failure::TooLate)?.map_err(Failure::Connect)?;
-                let sent = patience.limit(upstream.send(*request)).await.ok_or(Failure::TooLate)?;
-                match sent {
-                    Ok(response) => Ok((response, upstream)),
-                    Err(SendError::Failed(error)) => Err(Failure::Exchange(error)),
-                    Err(SendError::NotSent(_)) => Err(Failure::TooLate),
-                }
+    async fn send(&self, request: Request<Body>) -> Result<(Response<Incoming>, Box<Upstream>), Failure> {
+        let (parts, body) = request.into_parts();
+        let (body, progress) = Progress::watch(body);
+        let mut request = Request::from_parts(parts, body);
+        let pool = self.backend.pool();
+        if let Some(mut upstream) = pool.take() {
+            match upstream.send(request, progress.clone()).await {
+                Ok(response) => return Ok((response, upstream)),
+                // The process has ended the connection while it waited, and has seen nothing of the request.
+                Err(SendError::NotSent(unsent)) => request = *unsent,
+                Err(error) => return Err(Failure::Exchange(error)),
             }
         }
+        let mut upstream = pool.connect().await.map_err(Failure::Connect)?;
+        let response = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
+        Ok((response, upstream))
     }
 
     async fn answer(
         self,
         options: &ApplicationOptions,
         response: Response<Incoming>,
-        upstream: Upstream,
-        patience: Patience,
+        upstream: Box<Upstream>,
         upgrade: Option<upgrade::Wanted>,
     ) -> Response<Body> {
         let (mut parts, body) = response.into_parts();
@@ -116,7 +103,7 @@ impl Exchange {
             };
         }
         response::edit(&mut parts.headers, &options.settings.handler_settings);
-        let body = body::Relayed::new(body, upstream, self, patience).at_hand_if_over().await;
+        let body = body::Relayed::new(body, upstream, self).at_hand_if_over().await;
         Response::from_parts(parts, body)
     }
 }
@@ -124,19 +111,21 @@ impl Exchange {
 /// Why a request could not be forwarded.
 enum Failure {
     Connect(std::io::Error),
-    Exchange(hyper::Error),
-    TooLate,
+    Exchange(SendError),
 }
 
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "the process takes no connection: {error}"),
-            Self::Exchange(error) => match std::error::Error::source(error) {
+            Self::Exchange(SendError::Failed(error)) => match std::error::Error::source(error) {
                 Some(source) => write!(f, "{error}: {source}"),
                 None => write!(f, "{error}"),
             },
-            Self::TooLate => f.write_str("nothing came within the time (requestTimeout)"),
+            Self::Exchange(SendError::TooLate) => {
+                f.write_str("nothing has come within the time (requestTimeout)")
+            }
+            Self::Exchange(SendError::NotSent(_)) => f.write_str("the connection has ended"),
         }
     }
 }

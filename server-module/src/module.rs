@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hosting::Threads;
 use hosting::server_kestrel::Kestrel;
 use hosting::{
     ApplicationLifetime, BoxError, BoxFuture, CancellationToken, Host, HostOptions, HostedService,
@@ -40,6 +41,8 @@ pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
     let kept = applications.iter().flatten().cloned().collect();
     let front = Front::new(&options, applications)?;
     let mut kestrel = options.kestrel;
+    // What the module does itself for a request never blocks.
+    kestrel.threads = Threads::PerCore(None);
     // The application says itself what it is.
     kestrel.add_server_header = false;
     Host::new(Kestrel::new(kestrel), move |request| front.clone().answer(request))

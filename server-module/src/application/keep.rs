@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Application, Slot};
 
-/// How often it is looked.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked whether the application is offline.
+const LOOK: Duration = Duration::from_millis(200);
+/// How many of these looks pass until the processes are looked at.
+const LOOKS: u32 = 5;
 
 impl Application {
     /// Ends processes of an application that is offline, and replaces those that are too old or too large, or whose files
@@ -17,24 +19,32 @@ impl Application {
     pub(crate) async fn keep(self: Arc<Self>, stopping: CancellationToken) {
         let files = [self.options.program.clone(), self.options.folder.join("web.config")];
         let mut seen = fingerprints(files.clone()).await;
+        let mut looks = 0;
         while stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-            if self.offline.page().await.is_some() {
+            let offline = Arc::clone(&self.offline);
+            if tokio::task::spawn_blocking(move || offline.look()).await.unwrap_or(false) {
                 self.end_all("app_offline.htm").await;
                 continue;
             }
-            let now = fingerprints(files.clone()).await;
-            let have_changed = self.options.recycle.on_file_change && now != seen;
-            seen = now;
-            for (number, slot) in self.slots.iter().enumerate() {
-                let Some(reason) = self.reason_to_replace(slot, have_changed).await else { continue };
-                if let Err(error) = slot.replace(&self, number, reason).await {
-                    tracing::error!(
-                        application = self.options.name,
-                        error,
-                        reason,
-                        "a process could not be replaced; the one that is there stays"
-                    );
-                }
+            looks += 1;
+            if looks % LOOKS == 0 {
+                let now = fingerprints(files.clone()).await;
+                self.replace_where_needed(self.options.recycle.on_file_change && now != seen).await;
+                seen = now;
+            }
+        }
+    }
+
+    async fn replace_where_needed(self: &Arc<Self>, have_changed: bool) {
+        for (number, slot) in self.slots.iter().enumerate() {
+            let Some(reason) = self.reason_to_replace(slot, have_changed).await else { continue };
+            if let Err(error) = slot.replace(self, number, reason).await {
+                tracing::error!(
+                    application = self.options.name,
+                    error,
+                    reason,
+                    "a process could not be replaced; the one that is there stays"
+                );
             }
         }
     }

@@ -48,7 +48,7 @@ impl Slot {
                 application.may_start()?;
                 let (sender, outcome) = watch::channel(None);
                 *place = Place::Starting(outcome.clone());
-                tokio::spawn(fill(Arc::clone(application), number, sender, outcome.clone()));
+                application.runtime.spawn(fill(Arc::clone(application), number, sender, outcome.clone()));
                 outcome
             }
         };
@@ -105,10 +105,6 @@ impl Slot {
             Place::Ready(backend) => Some(Arc::clone(backend)),
             _ => None,
         }
-    }
-
-    pub(super) fn is_occupied(&self) -> bool {
-        !matches!(*self.place(), Place::Empty)
     }
 
     pub(super) fn is_starting(&self) -> bool {
@@ -174,7 +170,7 @@ async fn new_backend(
                 "a process was started"
             );
             let backend = Arc::new(backend);
-            tokio::spawn(watch_over(Arc::clone(application), number, Arc::clone(&backend)));
+            application.runtime.spawn(watch_over(Arc::clone(application), number, Arc::clone(&backend)));
             Ok(backend)
         }
         Err(failure) => {

@@ -128,7 +128,7 @@ async fn try_start(
         port,
         token,
         since: Instant::now(),
-        pool: Pool::new(port),
+        pool: Pool::new(port, settings.request_timeout),
         gate: Gate::default(),
         requests: 0.into(),
         is_over: false.into(),

@@ -44,6 +44,6 @@ impl Backend {
             .body(Body::empty());
         let Ok(request) = request else { return false };
         let Ok(mut upstream) = self.pool.connect().await else { return false };
-        upstream.send(request).await.is_ok_and(|response| response.status() == StatusCode::ACCEPTED)
+        upstream.send(request, None).await.is_ok_and(|response| response.status() == StatusCode::ACCEPTED)
     }
 }

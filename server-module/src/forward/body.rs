@@ -1,6 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hosting::{Body, BoxError};
@@ -8,23 +8,21 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::Exchange;
-use super::patience::{Clock, Patience};
 use crate::backend::{Backend, InFlight, Upstream};
 
 /// The body of an answer, which drives the connection that it comes from. At its end the connection is given back; a body
 /// that is dropped before closes it.
 pub(super) struct Relayed {
     body: Incoming,
-    upstream: Option<Upstream>,
+    upstream: Option<Box<Upstream>>,
     backend: Arc<Backend>,
-    clock: Clock,
     _in_flight: InFlight,
 }
 
 impl Relayed {
-    pub(super) fn new(body: Incoming, upstream: Upstream, exchange: Exchange, patience: Patience) -> Self {
+    pub(super) fn new(body: Incoming, upstream: Box<Upstream>, exchange: Exchange) -> Self {
         let Exchange { backend, in_flight } = exchange;
-        Self { body, upstream: Some(upstream), backend, clock: patience.clock(), _in_flight: in_flight }
+        Self { body, upstream: Some(upstream), backend, _in_flight: in_flight }
     }
 
     /// A short body has mostly come with the head: then it is handed on in one piece, and the connection is free at once.
@@ -55,7 +53,9 @@ impl Relayed {
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.clock.step();
+                if let Some(upstream) = &mut self.upstream {
+                    upstream.clock.step();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -66,11 +66,15 @@ impl Relayed {
                 self.give_back();
                 Poll::Ready(None)
             }
-            Poll::Pending => self.clock.poll_too_late(cx).map(|()| {
-                self.upstream = None;
-                Some(Err("the process has sent nothing within the time (requestTimeout)".into()))
-            }),
+            Poll::Pending => self.poll_too_late(cx),
         }
+    }
+
+    fn poll_too_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(upstream) = &mut self.upstream else { return Poll::Pending };
+        ready!(upstream.clock.poll_too_late(cx));
+        self.upstream = None;
+        Poll::Ready(Some(Err("the process has sent nothing within the time (requestTimeout)".into())))
     }
 
     fn give_back(&mut self) {

@@ -68,7 +68,7 @@ impl Wanted {
     pub(super) fn relay(
         self,
         mut parts: response::Parts,
-        upstream: Upstream,
+        upstream: Box<Upstream>,
         in_flight: InFlight,
     ) -> Response<Body> {
         let taken = match &self.by {
@@ -94,7 +94,7 @@ impl Wanted {
 }
 
 /// Until one of the sides has ended; the server ends the client's side when it must stop.
-async fn relay(upgrade: Upgrade, upstream: Upstream, _in_flight: InFlight) {
+async fn relay(upgrade: Upgrade, upstream: Box<Upstream>, _in_flight: InFlight) {
     let Ok(mut client) = upgrade.await else { return };
     let (mut process, begin) = upstream.into_stream();
     if !begin.is_empty() && client.write_all(&begin).await.is_err() {

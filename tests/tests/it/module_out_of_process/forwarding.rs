@@ -4,9 +4,23 @@ use super::*;
 async fn a_request_tells_of_its_client_and_of_the_module_alone() {
     let module = Module::start(odd("plain")).await;
     let answer = curl([
-        "-H", "MS-ASPNETCORE-TOKEN: guessed", "-H", "ms-aspnetcore-clientcert: mine", "-H", "X-Forwarded-For: 192.0.2.1",
-        "-H", "Connection: keep-alive, x-mine", "-H", "X-Mine: 1", "-H", "Keep-Alive: 5", "-H", "TE: gzip",
-        "-H", "Host: shop.example", &module.url("/a%20b?c=d"),
+        "-H",
+        "MS-ASPNETCORE-TOKEN: guessed",
+        "-H",
+        "ms-aspnetcore-clientcert: mine",
+        "-H",
+        "X-Forwarded-For: 192.0.2.1",
+        "-H",
+        "Connection: keep-alive, x-mine",
+        "-H",
+        "X-Mine: 1",
+        "-H",
+        "Keep-Alive: 5",
+        "-H",
+        "TE: gzip",
+        "-H",
+        "Host: shop.example",
+        &module.url("/a%20b?c=d"),
     ])
     .await;
     assert_eq!(answer.text().lines().next(), Some("GET /a%20b?c=d HTTP/1.1"));
@@ -25,7 +39,12 @@ async fn a_request_tells_of_its_client_and_of_the_module_alone() {
 async fn requests_of_http2_become_those_of_http1() {
     let module = Module::start(odd("plain")).await;
     let answer = curl([
-        "--http2-prior-knowledge", "-H", "Host: shop.example", "-H", "Cookie: a=1; b=2", &module.url("/x"),
+        "--http2-prior-knowledge",
+        "-H",
+        "Host: shop.example",
+        "-H",
+        "Cookie: a=1; b=2",
+        &module.url("/x"),
     ])
     .await;
     assert_eq!(answer.text().lines().next(), Some("GET /x HTTP/1.1"));
@@ -47,7 +66,8 @@ async fn bodies_of_100_mb_go_both_ways() {
     application["MaxAllowedContentLength"] = 200_000_000.into();
     let module = Module::start(application).await;
     let upload = module.program.folder().zeros("upload", 100_000_000).display().to_string();
-    let count = crate::program::tool("curl", ["-sS", "-T", &upload, "-X", "POST", &module.url("/count")]).await;
+    let count =
+        crate::program::tool("curl", ["-sS", "-T", &upload, "-X", "POST", &module.url("/count")]).await;
     assert_eq!(String::from_utf8_lossy(&count.stdout), "100000000");
     let size = ["-sS", "-o", "/dev/null", "-w", "%{size_download}"].map(str::to_owned);
     let size = crate::program::tool("curl", size.into_iter().chain([module.url("/bytes/100000000")])).await;

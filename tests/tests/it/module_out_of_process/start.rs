@@ -79,8 +79,10 @@ async fn one_that_does_not_listen_on_its_port_is_given_up_and_ended() {
         assert_eq!(answer.status, 502, "{oddity}");
         let line = module.program.line("attempt=2").await;
         assert!(line.contains("startupTimeLimit"), "{line}");
-        let left: Vec<_> =
-            processes(&format!("odd-app {oddity}")).into_iter().filter(|pid| is_below(*pid, &module)).collect();
+        let left: Vec<_> = processes(&format!("odd-app {oddity}"))
+            .into_iter()
+            .filter(|pid| is_below(*pid, &module))
+            .collect();
         assert!(left.is_empty(), "{oddity}: {left:?}");
     }
 }
