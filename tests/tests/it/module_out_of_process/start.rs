@@ -12,7 +12,7 @@ async fn concurrent_first_requests_start_one_process() {
 fn is_below(pid: i32, module: &Module) -> bool {
     let mut at = pid;
     while at > 1 {
-        if Some(at) == module.program.id().map(|id| id.as_raw_pid()) {
+        if u32::try_from(at) == Ok(module.program.id()) {
             return true;
         }
         let stat = std::fs::read_to_string(format!("/proc/{at}/stat")).unwrap_or_default();
@@ -46,7 +46,7 @@ async fn one_that_ends_at_once_is_tried_twice_and_answered_with_a_page() {
     let line = module.program.line("attempt=1").await;
     assert!(line.contains("exit code 3"), "{line}");
     module.program.line("attempt=2").await;
-    let line = module.program.line("could not be started").await;
+    let line = module.program.line("the application could not be started").await;
     assert!(line.contains("ERROR") && line.contains("shop"), "{line}");
 }
 
@@ -111,7 +111,7 @@ async fn a_port_that_no_application_may_have_is_not_tried_again() {
     assert_eq!(module.get("/").await.status, 502);
     let line = module.program.line("attempt=1").await;
     assert!(line.contains("ASPNETCORE_PORT") && line.contains("1025 to 48000"), "{line}");
-    module.program.line("could not be started").await;
+    module.program.line("the application could not be started").await;
     assert!(!module.program.seen().iter().any(|line| line.contains("attempt=2")));
 }
 
@@ -124,7 +124,7 @@ async fn one_that_fails_too_often_is_left_alone_for_a_while() {
         assert_eq!(module.get("/").await.status, 502);
     }
     for _ in 0..2 {
-        module.program.line("could not be started").await;
+        module.program.line("the application could not be started").await;
     }
     let tries = module.program.seen().iter().filter(|line| line.contains("attempt=")).count();
     assert_eq!(tries, 4, "two starts of two attempts: {:#?}", module.program.seen());
