@@ -55,7 +55,9 @@ impl Application {
 
     /// Answers a request, and starts a process for it if there is none.
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
-        if let Some(limit) = request.features().get::<dyn HttpMaxRequestBodySizeFeature>() {
+        if !request.body().is_at_hand()
+            && let Some(limit) = request.features().get::<dyn HttpMaxRequestBodySizeFeature>()
+        {
             // Nobody has read the body, so the limit can be set.
             let _ = limit.set_max_request_body_size(Some(self.options.max_allowed_content_length.into()));
         }

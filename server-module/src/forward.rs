@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hosting::header::HeaderName;
+use hosting::http::uri::Scheme;
 use hosting::server_abstractions::{HttpConnectionFeature, TlsConnectionFeature};
 use hosting::{Body, HttpRequestFeature, Request, RequestFeatures, Response, StatusCode};
 use hyper::body::Incoming;
@@ -41,12 +42,15 @@ impl Client {
     fn of(request: &Request<Body>) -> Self {
         let features = request.features();
         let connection = features.get::<dyn HttpConnectionFeature>();
-        let tls = features.get::<dyn TlsConnectionFeature>();
+        let is_https = request.scheme() == Scheme::HTTPS;
+        let certificate = || {
+            let tls = features.get::<dyn TlsConnectionFeature>()?;
+            tls.client_certificate().map(|certificate| certificate.der().to_vec())
+        };
         Self {
             address: connection.and_then(|connection| connection.remote_address()),
-            is_https: request.scheme() == hosting::http::uri::Scheme::HTTPS,
-            certificate: tls
-                .and_then(|tls| tls.client_certificate().map(|certificate| certificate.der().to_vec())),
+            is_https,
+            certificate: is_https.then(certificate).flatten(),
         }
     }
 }

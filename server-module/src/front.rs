@@ -18,7 +18,8 @@ struct Shared {
     /// By the number of the options; those in process are not there.
     applications: Vec<Option<Arc<Application>>>,
     by_endpoint: BTreeMap<String, Routes>,
-    unnamed: Routes,
+    /// Those of every endpoint, if all have the same.
+    everywhere: Option<Routes>,
 }
 
 impl Front {
@@ -30,8 +31,13 @@ impl Front {
     ) -> Result<Self, RouteError> {
         let names = options.kestrel.endpoints.iter().filter_map(|endpoint| endpoint.name.as_ref());
         let routes = names.map(|name| Ok((name.clone(), options.routes(Some(name))?)));
-        let by_endpoint = routes.collect::<Result<_, RouteError>>()?;
-        Ok(Self(Arc::new(Shared { applications, by_endpoint, unnamed: options.routes(None)? })))
+        let by_endpoint = routes.collect::<Result<BTreeMap<_, _>, RouteError>>()?;
+        let first = match by_endpoint.values().next() {
+            Some(first) => first.clone(),
+            None => options.routes(None)?,
+        };
+        let everywhere = by_endpoint.values().all(|routes| *routes == first).then_some(first);
+        Ok(Self(Arc::new(Shared { applications, by_endpoint, everywhere })))
     }
 
     /// Answers a request.
@@ -45,9 +51,13 @@ impl Front {
 
 impl Shared {
     fn find(&self, request: &Request<Body>) -> Option<Arc<Application>> {
-        let endpoint = request.features().get::<dyn EndpointFeature>();
-        let name = endpoint.as_ref().and_then(|endpoint| endpoint.name());
-        let routes = name.and_then(|name| self.by_endpoint.get(name)).unwrap_or(&self.unnamed);
+        let routes = match &self.everywhere {
+            Some(routes) => routes,
+            None => {
+                let endpoint = request.features().get::<dyn EndpointFeature>()?;
+                self.by_endpoint.get(endpoint.name()?)?
+            }
+        };
         let uri = request.uri();
         let host = match uri.authority() {
             Some(authority) => authority.as_str(),

@@ -36,6 +36,11 @@ impl Clock {
         self.progress = progress;
     }
 
+    /// When the last step was.
+    pub(super) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     /// A piece of the answer has come.
     pub(crate) fn step(&mut self) {
         self.begun = Instant::now();

@@ -164,9 +164,9 @@ impl Pool {
             return;
         }
         let mut idle = self.own();
-        let now = Instant::now();
+        let now = upstream.clock.begun();
         idle.push_back((now, upstream));
-        let is_old = |(since, _): &(Instant, Box<Upstream>)| now.duration_since(*since) > IDLE;
+        let is_old = |(since, _): &(Instant, Box<Upstream>)| now.saturating_duration_since(*since) > IDLE;
         while idle.len() > MAX_IDLE || idle.front().is_some_and(is_old) {
             idle.pop_front();
         }

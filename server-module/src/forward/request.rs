@@ -1,12 +1,11 @@
 //! What a request becomes on its way to a process.
 
-use std::fmt::Write as _;
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use hosting::header::HeaderName;
 use hosting::header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use hosting::http::{Uri, Version};
+use hosting::server_abstractions::address_value;
 use hosting::{Body, HeaderMap, HeaderValue, Request};
 
 use super::upgrade::Wanted;
@@ -17,9 +16,8 @@ const RESERVED: &str = "ms-aspnetcore";
 const CERTIFICATE: HeaderName = HeaderName::from_static("ms-aspnetcore-clientcert");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// Fields of one connection only (RFC 9110, section 7.6.1), besides `Connection` and what that names.
-const HOP_BY_HOP: [HeaderName; 3] =
-    [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection"), TRANSFER_ENCODING];
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Makes a request of HTTP/1.1 of it, with the token and what is known of the client.
 pub(super) fn edit(
@@ -37,11 +35,20 @@ pub(super) fn edit(
         upgrade.write_method(request);
     }
     let headers = request.headers_mut();
-    remove_connection_fields(headers);
-    remove_reserved(headers);
+    // Most requests have nothing that does not go on, which one walk tells.
+    if headers.keys().any(stays_here) {
+        remove_connection_fields(headers);
+        remove_reserved(headers);
+    }
     headers.insert(TOKEN, token.clone());
-    append(headers, &FORWARDED_FOR, client.address.map(|address| address.to_string()));
-    append(headers, &FORWARDED_PROTO, Some(if client.is_https { "https" } else { "http" }.to_owned()));
+    if let Some(address) = client.address {
+        append(headers, &FORWARDED_FOR, address_value(address));
+    }
+    append(
+        headers,
+        &FORWARDED_PROTO,
+        HeaderValue::from_static(if client.is_https { "https" } else { "http" }),
+    );
     if let Some(certificate) = &client.certificate
         && let Ok(value) = HeaderValue::from_str(&BASE64_STANDARD.encode(certificate))
     {
@@ -76,55 +83,56 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a field may be about this connection, or speak for the module.
+fn stays_here(name: &HeaderName) -> bool {
+    [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || name.as_str().starts_with(RESERVED)
+}
+
+/// Fields of one connection only (RFC 9110, section 7.6.1).
 fn remove_connection_fields(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<_> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            .collect();
-        for name in named {
-            // What the module says itself is said after this, and a host is needed.
-            if name != HOST {
-                headers.remove(name);
-            }
+    let named = connection_options(headers);
+    for name in named {
+        // What the module says itself is said after this, and a host is needed.
+        if name != HOST {
+            headers.remove(name);
         }
-        headers.remove(CONNECTION);
     }
-    for name in &HOP_BY_HOP {
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
-    headers.remove(UPGRADE);
     if headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
         headers.remove(TE);
     }
 }
 
+/// The fields that `Connection` names.
+pub(super) fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok()).collect()
+}
+
 /// Nobody else may speak for the module.
 fn remove_reserved(headers: &mut HeaderMap) {
-    let is_reserved = |name: &&HeaderName| name.as_str().starts_with(RESERVED);
-    if headers.keys().any(|name| is_reserved(&name)) {
-        let reserved: Vec<_> = headers.keys().filter(is_reserved).cloned().collect();
-        for name in reserved {
-            headers.remove(name);
-        }
+    let reserved = headers.keys().filter(|name| name.as_str().starts_with(RESERVED));
+    for name in reserved.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
 }
 
 /// Appends to what other proxies have said: the last entry is the module's.
-fn append(headers: &mut HeaderMap, name: &HeaderName, value: Option<String>) {
-    let Some(value) = value else { return };
-    let mut list = String::new();
-    for before in headers.get_all(name) {
-        // Bytes that are no text would make the whole list none.
-        if let Ok(before) = before.to_str() {
-            let _ = write!(list, "{before}, ");
-        }
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    let mut before = headers.get_all(name).iter().peekable();
+    if before.peek().is_none() {
+        headers.insert(name.clone(), value);
+        return;
     }
-    list.push_str(&value);
-    if let Ok(list) = HeaderValue::try_from(list) {
+    let entries: Vec<_> = before.chain([&value]).map(HeaderValue::as_bytes).collect();
+    // What was a value each is one together.
+    if let Ok(list) = HeaderValue::from_bytes(&entries.join(&b", "[..])) {
         headers.insert(name.clone(), list);
     }
 }

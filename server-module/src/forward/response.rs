@@ -1,28 +1,40 @@
 //! What an answer becomes on its way to the client.
 
 use hosting::HeaderMap;
-use hosting::header::HeaderName;
-use hosting::header::{CONNECTION, DATE, TRANSFER_ENCODING, UPGRADE};
+use hosting::header::{CONNECTION, DATE, HeaderName, TRANSFER_ENCODING, UPGRADE};
 
+use super::request::connection_options;
 use crate::HandlerSettings;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Takes out what is about the connection to the process, or what the module's own server says.
 pub(super) fn edit(headers: &mut HeaderMap, settings: &HandlerSettings) {
     headers.remove(DATE);
-    if let Some(connection) = headers.remove(CONNECTION) {
-        let named = connection.to_str().unwrap_or_default().split(',');
-        let named: Vec<_> =
-            named.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok()).collect();
-        for name in named {
-            headers.remove(name);
-        }
-        if settings.forward_response_connection_header {
-            headers.insert(CONNECTION, connection);
-        }
+    // Most answers have nothing else that does not go on.
+    if headers.keys().any(stays_here) {
+        remove_connection_fields(headers, settings);
     }
-    for name in [HeaderName::from_static("keep-alive"), HeaderName::from_static("proxy-connection")] {
+}
+
+fn stays_here(name: &HeaderName) -> bool {
+    [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+}
+
+fn remove_connection_fields(headers: &mut HeaderMap, settings: &HandlerSettings) {
+    for name in connection_options(headers) {
         headers.remove(name);
     }
-    headers.remove(UPGRADE);
-    headers.remove(TRANSFER_ENCODING);
+    let connection = headers.remove(CONNECTION);
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    if let Some(connection) = connection
+        && settings.forward_response_connection_header
+    {
+        headers.insert(CONNECTION, connection);
+    }
 }
