@@ -31,6 +31,7 @@ mod front;
 mod module;
 mod nearest;
 mod pages;
+mod output;
 mod ranges;
 mod routes;
 mod status;
