@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::{Backend, Gate, Pool, port};
 use crate::ApplicationOptions;
 use crate::environment::{OutOfProcess, out_of_process};
-use crate::worker::{Exit, Identity, IdentityError, Launch, Listening, Output, Worker, listening};
+use crate::output::{self, Destination, LogFile};
+use crate::worker::{Exit, Identity, IdentityError, Launch, Listening, Worker, listening};
 
 /// How often a start is tried before it is given up.
 const ATTEMPTS: u32 = 2;
@@ -19,6 +20,8 @@ const ATTEMPTS: u32 = 2;
 const LOOK: Duration = Duration::from_millis(10);
 /// The same once it takes its time.
 pub(super) const LOOK_LATER: Duration = Duration::from_millis(100);
+/// How long is waited for what a process has printed last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Until when that is looked for often.
 const IMPATIENCE: Duration = Duration::from_secs(5);
 
@@ -31,8 +34,8 @@ pub(crate) enum StartFailure {
     Identity(IdentityError),
     /// The process could not be made.
     Spawn(io::Error),
-    /// The process has ended before it listened.
-    Ended(Exit),
+    /// The process has ended before it listened; with what it has printed.
+    Ended { exit: Exit, output: String },
     /// Somebody else listens on the port.
     Stranger(u16),
     /// The process does not listen within the time.
@@ -48,7 +51,14 @@ impl fmt::Display for StartFailure {
             ),
             Self::Identity(error) => write!(f, "{error}"),
             Self::Spawn(error) => write!(f, "its process could not be made: {error}"),
-            Self::Ended(exit) => write!(f, "its process has ended before it listened ({exit})"),
+            Self::Ended { exit, output } => {
+                write!(f, "its process has ended before it listened ({exit})")?;
+                if output.is_empty() {
+                    f.write_str("; it has printed nothing")
+                } else {
+                    write!(f, "; it has printed: {output}")
+                }
+            }
             Self::Stranger(port) => {
                 write!(f, "the port {port} that it was given is in use by a process that is not its own")
             }
@@ -104,21 +114,31 @@ async fn try_start(
     let identity = Identity::find(options.user.as_deref(), options.group.as_deref());
     let identity = identity.map_err(StartFailure::Identity)?.filter(|identity| !identity.is_own());
     let settings = &options.settings;
+    let (output, pending) = output::pipe().map_err(StartFailure::Spawn)?;
     let worker = Worker::start(Launch {
         program: &options.program,
         arguments: &options.arguments,
         folder: &options.folder,
         environment: out_of_process(options, &OutOfProcess { port, token, https_port }),
         sockets: &[],
-        output: Output::Inherit,
+        output,
         identity: identity.as_ref(),
         limits: options.limits,
         shutdown_limit: settings.shutdown_time_limit,
     });
     let worker = worker.await.map_err(StartFailure::Spawn)?;
-    if let Err(failure) = ready(&worker, port, settings.startup_time_limit).await {
+    let destination = match LogFile::of(settings, &options.folder) {
+        Some(file) => Destination::File(file),
+        None => Destination::Own,
+    };
+    let captured = pending.capture(destination, worker.pid()).map_err(StartFailure::Spawn)?;
+    if let Err(mut failure) = ready(&worker, port, settings.startup_time_limit).await {
         worker.kill();
         worker.gone().await;
+        captured.finished(LAST_WORDS).await;
+        if let StartFailure::Ended { output, .. } = &mut failure {
+            *output = captured.text();
+        }
         return Err(failure);
     }
     let mut token = HeaderValue::from_str(token).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -141,7 +161,7 @@ async fn ready(worker: &Worker, port: u16, limit: Duration) -> Result<(), StartF
     loop {
         let wait = if begun.elapsed() < IMPATIENCE { LOOK } else { LOOK_LATER };
         if let Ok(exit) = tokio::time::timeout(wait, worker.ended()).await {
-            return Err(StartFailure::Ended(exit));
+            return Err(StartFailure::Ended { exit, output: String::new() });
         }
         let guard = worker.guard();
         let found = tokio::task::spawn_blocking(move || listening(port, guard)).await;

@@ -48,6 +48,23 @@ async fn one_that_ends_at_once_is_tried_twice_and_answered_with_a_page() {
     module.program.line("attempt=2").await;
     let line = module.program.line("the application could not be started").await;
     assert!(line.contains("ERROR") && line.contains("shop"), "{line}");
+    // What it has printed says more than anybody else can.
+    assert!(line.contains("odd-app exits was started"), "{line}");
+}
+
+#[tokio::test]
+async fn what_it_prints_goes_to_a_file_where_that_is_wanted() {
+    let mut application = odd("plain");
+    application["StdoutLogEnabled"] = true.into();
+    application["StdoutLogFile"] = r".\logs\stdout".into();
+    let module = Module::start(application).await;
+    let pid = module.pid("/").await;
+    let logs = module.program.folder().path().join("logs");
+    let files: Vec<_> = std::fs::read_dir(logs).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].display().to_string().ends_with(&format!("_{pid}.log")), "{files:?}");
+    let file = files[0].clone();
+    soon(until(|| std::fs::read_to_string(&file).unwrap().contains("odd-app plain was started"))).await;
 }
 
 #[tokio::test]
