@@ -115,6 +115,7 @@ async fn try_start(
     let identity = identity.map_err(StartFailure::Identity)?.filter(|identity| !identity.is_own());
     let settings = &options.settings;
     let (output, pending) = output::pipe().map_err(StartFailure::Spawn)?;
+    let is_captured = settings.handler_settings.enable_out_of_process_console_redirection;
     let worker = Worker::start(Launch {
         program: &options.program,
         arguments: &options.arguments,
@@ -129,7 +130,8 @@ async fn try_start(
     let worker = worker.await.map_err(StartFailure::Spawn)?;
     let destination = match LogFile::of(settings, &options.folder) {
         Some(file) => Destination::File(file),
-        None => Destination::Own,
+        None if is_captured => Destination::Own,
+        None => Destination::Nowhere,
     };
     let captured = pending.capture(destination, worker.pid()).map_err(StartFailure::Spawn)?;
     if let Err(mut failure) = ready(&worker, port, settings.startup_time_limit).await {
