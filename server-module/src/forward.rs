@@ -12,7 +12,7 @@ use std::sync::Arc;
 use hosting::header::HeaderName;
 use hosting::http::uri::Scheme;
 use hosting::server_abstractions::{HttpConnectionFeature, TlsConnectionFeature};
-use hosting::{Body, HttpRequestFeature, Request, RequestFeatures, Response, StatusCode};
+use hosting::{Body, HttpRequestFeature, Method, Request, RequestFeatures, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::ApplicationOptions;
@@ -60,6 +60,9 @@ impl Exchange {
     pub(crate) async fn run(self, options: &ApplicationOptions, request: Request<Body>) -> Response<Body> {
         let client = Client::of(&request);
         let upgrade = upgrade::Wanted::of(&request);
+        if *request.method() == Method::CONNECT && upgrade.is_none() {
+            return pages::no_tunnel();
+        }
         let mut request = request;
         request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
         match self.send(request).await {
@@ -105,6 +108,9 @@ impl Exchange {
                 Some(upgrade) => upgrade.relay(parts, upstream, self.in_flight),
                 None => pages::bad_gateway(),
             };
+        }
+        if upgrade.is_some_and(|upgrade| upgrade.is_refused_by(parts.status)) {
+            return pages::bad_gateway();
         }
         response::edit(&mut parts.headers, &options.settings.handler_settings);
         let body = body::Relayed::new(body, upstream, self).at_hand_if_over().await;

@@ -22,6 +22,15 @@ pub(crate) fn not_found() -> Response<Body> {
     page(StatusCode::NOT_FOUND, "404 Not Found", "No application is served here.")
 }
 
+/// Somebody takes the module for a proxy to other hosts.
+pub(crate) fn no_tunnel() -> Response<Body> {
+    page(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "405 Method Not Allowed",
+        "CONNECT to other hosts is not served here.",
+    )
+}
+
 /// The application does not answer as it must (502.3).
 #[doc(alias = "502.3")]
 pub(crate) fn bad_gateway() -> Response<Body> {

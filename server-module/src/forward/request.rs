@@ -40,6 +40,8 @@ pub(super) fn edit(
         remove_connection_fields(headers);
         remove_reserved(headers);
     }
+    // HTTP/1.0 has requests without a host, HTTP/1.1 has none.
+    headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
     headers.insert(TOKEN, token.clone());
     if let Some(address) = client.address {
         append(headers, &FORWARDED_FOR, address_value(address));

@@ -64,6 +64,11 @@ impl Wanted {
         debug_assert!(headers.contains_key(HOST));
     }
 
+    /// Whether a status that is no upgrade would look like one to the client: success is what HTTP/2 has in the place of 101.
+    pub(super) fn is_refused_by(&self, status: StatusCode) -> bool {
+        matches!(self.by, By::Http2 { .. }) && status.is_success()
+    }
+
     /// Answers as the process has, and relays bytes from then on.
     pub(super) fn relay(
         self,

@@ -58,12 +58,7 @@ fn owns_one(pid: i32, sockets: &BTreeSet<u64>) -> bool {
 
 /// The processes that a process has started, and those that they have.
 pub(super) fn descendants(ancestor: Pid) -> Vec<i32> {
-    let mut children = BTreeMap::<i32, Vec<i32>>::new();
-    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
-        if let Ok(stat) = process.stat() {
-            children.entry(stat.ppid).or_default().push(stat.pid);
-        }
-    }
+    let mut children = children();
     let mut found = children.remove(&ancestor.as_raw_pid()).unwrap_or_default();
     let mut at = 0;
     while let Some(pid) = found.get(at) {
@@ -71,4 +66,20 @@ pub(super) fn descendants(ancestor: Pid) -> Vec<i32> {
         at += 1;
     }
     found
+}
+
+/// The processes that a process has started, or taken over.
+pub(super) fn children_of(pid: i32) -> Vec<i32> {
+    children().remove(&pid).unwrap_or_default()
+}
+
+/// Every process, by the one that has started it.
+fn children() -> BTreeMap<i32, Vec<i32>> {
+    let mut children = BTreeMap::<i32, Vec<i32>>::new();
+    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
+        if let Ok(stat) = process.stat() {
+            children.entry(stat.ppid).or_default().push(stat.pid);
+        }
+    }
+    children
 }

@@ -109,3 +109,20 @@ async fn a_request_that_does_not_come_through_the_module_is_refused() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "400");
     }
 }
+
+#[tokio::test]
+async fn a_request_without_a_host_gets_one() {
+    let module = Module::start(odd("plain")).await;
+    let mut client = crate::support::Client::tcp(([127, 0, 0, 1], module.port).into()).await;
+    client.send("GET /old HTTP/1.0\r\n\r\n").await;
+    client.take_until("host: localhost\n").await;
+}
+
+#[tokio::test]
+async fn the_module_is_no_way_to_other_hosts() {
+    let module = Module::start(odd("plain")).await;
+    let mut client = crate::support::Client::tcp(([127, 0, 0, 1], module.port).into()).await;
+    client.send("CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n").await;
+    let answer = client.take_until("\r\n").await;
+    assert!(answer.contains(" 405 ") || answer.contains(" 400 "), "{answer}");
+}
