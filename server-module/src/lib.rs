@@ -22,8 +22,10 @@
 
 mod application;
 mod backend;
+mod cli;
 pub mod command;
 mod config;
+mod control;
 mod environment;
 mod error;
 mod forward;
@@ -38,6 +40,7 @@ mod status;
 mod web_config;
 mod worker;
 
+pub use cli::run_command_line;
 pub use config::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
 pub use error::SettingsError;
 pub use module::run;

@@ -9,6 +9,7 @@ use hosting::{
 };
 
 use crate::application::{Application, Kept};
+use crate::control::Control;
 use crate::front::Front;
 use crate::status::Managed;
 use crate::{HostingModel, ModuleOptions};
@@ -38,18 +39,21 @@ pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
         .collect();
     let slowest = options.applications.iter().map(|application| application.settings.shutdown_time_limit);
     let shutdown_timeout = slowest.max().unwrap_or_default() + MARGIN;
-    let kept = applications.iter().flatten().cloned().collect();
+    let kept: Vec<_> = applications.iter().flatten().cloned().collect();
+    let managed =
+        kept.iter().cloned().map(|application| Arc::new(Kept(application)) as Arc<dyn Managed>).collect();
     let front = Front::new(&options, applications)?;
     let mut kestrel = options.kestrel;
     // What the module does itself for a request never blocks.
     kestrel.threads = Threads::PerCore(None);
     // The application says itself what it is.
     kestrel.add_server_header = false;
-    Host::new(Kestrel::new(kestrel), move |request| front.clone().answer(request))
-        .options(HostOptions { shutdown_timeout, ..HostOptions::default() })
-        .service(Applications { kept, stopping: CancellationToken::new() })
-        .run()
-        .await?;
+    let mut host = Host::new(Kestrel::new(kestrel), move |request| front.clone().answer(request))
+        .options(HostOptions { shutdown_timeout, ..HostOptions::default() });
+    if let Some(path) = options.control_socket {
+        host = host.service(Control::new(path, managed));
+    }
+    host.service(Applications { kept, stopping: CancellationToken::new() }).run().await?;
     Ok(())
 }
 

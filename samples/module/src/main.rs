@@ -1,6 +1,6 @@
 //! An application that is started by the module; it needs no line for that. `README.md` has the two ways.
 
-use hosting::{Body, HttpRequestFeature, Request, RequestFeatures, Response, WebApplication};
+use hosting::{Body, HttpRequestFeature, Request, Response, WebApplication};
 
 /// Says who answers, and what it knows of whoever asks.
 async fn answer(request: Request<Body>) -> Response<Body> {
