@@ -4,12 +4,13 @@ use std::time::Duration;
 use server_abstractions::{
     Address, App, FeatureCollection, IntoService, Running, Server, ServerAddressesFeature, Stopped,
 };
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::logging::LIFETIME;
 use crate::signals::StopSignals;
-use crate::{ApplicationLifetime, Error, HostEnvironment, HostedService, logging};
+use crate::{ApplicationLifetime, Error, HostEnvironment, HostedService, logging, notify};
 
 /// How a [`Host`] runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,11 @@ pub struct HostOptions {
     pub prefer_hosting_urls: bool,
     /// How long a stop may take; then what is still under way is aborted. Default is 30 seconds.
     pub shutdown_timeout: Duration,
+    /// How much of [`shutdown_timeout`](Self::shutdown_timeout) passes before connections are closed, unless none is left
+    /// earlier: nothing new is accepted, and each connection ends with its next answer, so that no request meets a closed
+    /// connection. It is for an application whose sockets another process goes on to serve. Default is 0: idle
+    /// connections are closed at once.
+    pub shutdown_grace: Duration,
     /// Whether the lines about the start and the stop are left out. Default is false.
     pub suppress_status_messages: bool,
     /// Where and as what the application runs; shown at the start.
@@ -32,6 +38,7 @@ impl Default for HostOptions {
             urls: Vec::new(),
             prefer_hosting_urls: false,
             shutdown_timeout: Duration::from_secs(30),
+            shutdown_grace: Duration::ZERO,
             suppress_status_messages: false,
             environment: HostEnvironment::default(),
         }
@@ -132,7 +139,11 @@ impl Host {
     /// [`ApplicationLifetime::stop`], or a server that ends by itself.
     ///
     /// A second Ctrl+C ends the process at once, with exit code 130. Without a subscriber for `tracing`, one is
-    /// installed that writes to the standard output.
+    /// installed that writes to the standard output. A second SIGTERM or SIGQUIT ends the
+    /// [grace](HostOptions::shutdown_grace) of the stop.
+    ///
+    /// A supervisor with a socket in `NOTIFY_SOCKET`, such as systemd (`Type=notify`), is told `READY=1` after the start
+    /// and `STOPPING=1` when the stop begins.
     ///
     /// # Errors
     /// When the start fails, when the server ended by itself, or with the error of [`ApplicationLifetime::fail`], as
@@ -152,13 +163,16 @@ impl Host {
             () = signals.received() => return Ok(()),
             () = lifetime.stopping().cancelled() => return Ok(()),
         };
+        notify::ready();
         let ended = tokio::select! {
             ended = host.wait() => ended,
             () = signals.received() => Ok(()),
         };
+        notify::stopping();
         // While it stops, and no longer: the program may go on after that.
-        let _impatience = AbortOnDropHandle::new(tokio::spawn(signals.exit_on_the_next()));
-        host.stop().await;
+        let hurry = CancellationToken::new();
+        let _impatience = AbortOnDropHandle::new(tokio::spawn(signals.impatience(hurry.clone())));
+        host.stop_within(hurry.cancelled()).await;
         lifetime.take_failure().map_or(ended, Err)
     }
 }
@@ -219,12 +233,27 @@ impl RunningHost {
     /// # Cancel safety
     /// Dropping the future ends at once what has not stopped yet.
     #[doc(alias = "StopAsync")]
-    pub async fn stop(mut self) -> Stopped {
+    pub async fn stop(self) -> Stopped {
+        self.stop_within(std::future::pending()).await
+    }
+
+    /// The same; `hurry` ends the grace.
+    async fn stop_within(mut self, hurry: impl Future<Output = ()>) -> Stopped {
         self.lifetime.stop();
         if !self.options.suppress_status_messages {
             tracing::info!(target: LIFETIME, "Application is shutting down...");
         }
         let deadline = Instant::now() + self.options.shutdown_timeout;
+        let grace = self.options.shutdown_grace.min(self.options.shutdown_timeout);
+        if !grace.is_zero() {
+            let over = async {
+                tokio::select! {
+                    () = sleep(grace) => {}
+                    () = hurry => {}
+                }
+            };
+            self.running.retire(over).await;
+        }
         let stopped = self.running.stop(sleep_until(deadline)).await;
         if stopped == Stopped::Aborted {
             tracing::warn!(timeout = ?self.options.shutdown_timeout, "the shutdown timeout has passed; what was under way is aborted");

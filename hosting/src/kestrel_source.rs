@@ -5,6 +5,7 @@ use server_kestrel::{HttpsOptions, KestrelOptions};
 use tokio::sync::watch;
 use tracing::Level;
 
+use crate::module_endpoints::ModuleEndpoints;
 use crate::startup::{Startup, report};
 use crate::{
     Configuration, ConfigurationMonitor, Error, HostEnvironment, HostOptions, dev_certificate,
@@ -36,6 +37,9 @@ impl KestrelSource {
     ) -> Result<KestrelOptions, Error> {
         let mut options = self.code.clone();
         kestrel_section::apply(configuration, &self.environment, &mut options)?;
+        if let Some(module) = ModuleEndpoints::find(configuration)? {
+            module.apply(&self.environment, &mut options)?;
+        }
         (self.finish)(&mut options);
         if self.environment.is_development() && self.needs_certificate(&options) {
             let certificate = dev_certificate::find_or_create(messages)?.certificate;

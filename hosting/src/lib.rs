@@ -60,6 +60,9 @@ mod logging;
 mod max_request_body_size;
 mod min_data_rates;
 #[cfg(feature = "kestrel")]
+mod module_endpoints;
+mod notify;
+#[cfg(feature = "kestrel")]
 mod proxy;
 #[cfg(feature = "schema")]
 pub mod schema;
@@ -111,8 +114,8 @@ pub use server_abstractions::{
 };
 #[cfg(feature = "kestrel")]
 pub use server_kestrel::{
-    self, Endpoint, Http2Limits, HttpProtocols, HttpsOptions, KestrelOptions, Limits, ServerCertificate,
-    SocketOptions, TcpKeepAlive, Threads,
+    self, BoundEndpoint, Endpoint, Http2Limits, HttpProtocols, HttpsOptions, KestrelOptions, Limits,
+    ServerCertificate, SocketOptions, TcpKeepAlive, Threads,
 };
 #[cfg(feature = "proxy-integration")]
 pub use server_proxy_integration::{

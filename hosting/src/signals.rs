@@ -1,5 +1,7 @@
 //! The signals that end an application.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::Error;
 
 /// Ctrl+C, SIGTERM and SIGQUIT, from the moment they are listened to.
@@ -51,12 +53,21 @@ impl StopSignals {
     }
 
     /// Ends the process at the next Ctrl+C: whoever presses it twice does not want to wait. Other signals are sent
-    /// by supervisors, which have their own way to insist.
-    pub(crate) async fn exit_on_the_next(mut self) {
+    /// by supervisors, which have their own way to insist; they only cancel the token.
+    pub(crate) async fn impatience(mut self, hurry: CancellationToken) {
         #[cfg(unix)]
-        let _ = self.interrupt.recv().await;
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => break,
+                _ = self.terminate.recv() => hurry.cancel(),
+                _ = self.quit.recv() => hurry.cancel(),
+            }
+        }
         #[cfg(not(unix))]
-        self.received().await;
+        {
+            self.received().await;
+            hurry.cancel();
+        }
         tracing::warn!("a second Ctrl+C: ending at once");
         std::process::exit(130);
     }

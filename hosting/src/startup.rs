@@ -93,11 +93,15 @@ pub(crate) fn host_options(
     let seconds = configuration
         .get_parsed::<u32>("shutdownTimeoutSeconds")
         .map_err(|_| configuration.invalid("shutdownTimeoutSeconds", "expected a whole number of seconds"))?;
+    let grace = configuration
+        .get_parsed::<u32>("shutdownGraceSeconds")
+        .map_err(|_| configuration.invalid("shutdownGraceSeconds", "expected a whole number of seconds"))?;
     Ok(HostOptions {
         urls: urls::from(configuration, messages)?,
         prefer_hosting_urls: configuration.get_bool("preferHostingUrls")?.unwrap_or_default(),
         shutdown_timeout: seconds
             .map_or(defaults.shutdown_timeout, |seconds| Duration::from_secs(seconds.into())),
+        shutdown_grace: grace.map_or(defaults.shutdown_grace, |seconds| Duration::from_secs(seconds.into())),
         suppress_status_messages: configuration.get_bool("suppressStatusMessages")?.unwrap_or_default(),
         environment: environment.clone(),
     })

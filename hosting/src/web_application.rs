@@ -6,6 +6,7 @@ use server_kestrel::{Kestrel, KestrelOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::kestrel_source::{Finish, KestrelSource};
+use crate::module_endpoints::ModuleEndpoints;
 use crate::startup::{HostOverrides, Startup, host_options};
 use crate::surroundings::Surroundings;
 use crate::{
@@ -49,10 +50,13 @@ use crate::{
 /// | `preferHostingUrls` | whether `urls` win over endpoints of code or configuration | false |
 /// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
 /// | `hostBuilder:reloadConfigOnChange` | whether the files are read again when they change | true |
+/// | `shutdownGraceSeconds` | how much of that passes before connections are closed: nothing new is accepted, and each connection ends with its next answer | 0 |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
 /// | `AllowedHosts` | hosts that requests may name, separated by `;`; changes are followed if there is a list at the start; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
 /// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone** | false |
 /// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port goes before all addresses | none |
+/// | `ASPNETCORE_MODULE_ENDPOINTS`, `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` (variables) | set by a module that has the application serve the module's own sockets; those endpoints go before all addresses | none |
+/// | `NOTIFY_SOCKET` (variable) | the socket of a supervisor, which [`run`](Self::run) tells `READY=1` and `STOPPING=1` | none |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
 /// | `Kestrel:...` | the server: endpoints, certificates, TLS, limits, sockets; every key stands in [`configuration_keys`](crate::configuration_keys) | those of [`KestrelOptions`] |
 #[doc(alias = "WebHost")]
@@ -287,6 +291,17 @@ impl WebApplicationBuilder {
     pub fn build<M>(mut self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
         // Last, since a module knows no other address.
         self.host.extend(proxy::address(self.configuration())?);
+        if ModuleEndpoints::find(self.configuration())?.is_some() {
+            if self.server.is_some() {
+                return Err(Error::new(
+                    "the module hands listening sockets over, which the application's own server does not take; use Kestrel, or host it out of process (hostingModel=\"outofprocess\")",
+                ));
+            }
+            self.host.push(Box::new(|host| {
+                host.urls.clear();
+                host.prefer_hosting_urls = false;
+            }));
+        }
         self.assemble(App::new(service), Box::new(|_| {}))
     }
 

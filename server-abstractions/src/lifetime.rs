@@ -6,8 +6,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How a server tells its parts to end, and how it learns that they have.
 ///
-/// The signals flow down: first [`drain`](Self::drain) (take nothing new, finish what runs), then
-/// [`abort`](Self::abort) (end now). Completion flows up by count: everything that works on the server's behalf holds
+/// The signals flow down: maybe [`retire`](Self::retire) (take nothing new, end with the next answer), then
+/// [`drain`](Self::drain) (finish what runs), then [`abort`](Self::abort) (end now). Completion flows up by count: everything that works on the server's behalf holds
 /// a [`LifetimeGuard`], and [`completed`](Self::completed) resolves when the last one is gone.
 ///
 /// [`is_draining`](Self::is_draining) and [`is_aborting`](Self::is_aborting) are single loads of an atomic.
@@ -17,6 +17,7 @@ pub struct Lifetime(Arc<Shared>);
 struct Shared {
     is_draining: AtomicBool,
     is_aborting: AtomicBool,
+    retiring: CancellationToken,
     draining: CancellationToken,
     aborting: CancellationToken,
     guards: AtomicUsize,
@@ -29,6 +30,7 @@ impl Lifetime {
         let lifetime = Self(Arc::new(Shared {
             is_draining: AtomicBool::new(false),
             is_aborting: AtomicBool::new(false),
+            retiring: CancellationToken::new(),
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
             guards: AtomicUsize::new(0),
@@ -36,6 +38,12 @@ impl Lifetime {
         }));
         let guard = lifetime.guard();
         (lifetime, guard)
+    }
+
+    /// Asks for the gentle beginning of the end: nothing new is taken, and what is open ends with its next answer. A server
+    /// that knows no such thing goes on until it drains.
+    pub fn retire(&self) {
+        self.0.retiring.cancel();
     }
 
     /// Asks everything to end gracefully. More than once is the same as once.
@@ -64,6 +72,14 @@ impl Lifetime {
     /// The token behind [`draining`](Self::draining), for those who hand it on: "the server is stopping".
     pub fn stopping(&self) -> CancellationToken {
         self.0.draining.clone()
+    }
+
+    /// Resolves when [`retire`](Self::retire) is called, which need not come before the end.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping it.
+    pub fn retiring(&self) -> WaitForCancellationFutureOwned {
+        self.0.retiring.clone().cancelled_owned()
     }
 
     /// Resolves when a graceful end is asked for.

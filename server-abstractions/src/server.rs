@@ -94,6 +94,27 @@ impl Running {
         result.map_err(|source| ServerError { source })
     }
 
+    /// Begins a stop gently, if the server can: nothing new is taken, and each connection ends with its next answer, which
+    /// says so. Resolves with `grace`, or earlier when nothing is left; [`stop`](Self::stop) comes after it.
+    ///
+    /// For a server whose work goes on elsewhere: clients that keep their connections lose no request to one that is
+    /// being closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the wait, and the server goes on to end.
+    pub async fn retire(&mut self, grace: impl Future<Output = ()>) {
+        self.lifetime.retire();
+        let mut grace = std::pin::pin!(grace);
+        let mut finished = std::pin::pin!(self.finished());
+        let ended = std::future::poll_fn(|cx| match finished.as_mut().poll(cx) {
+            std::task::Poll::Ready(result) => std::task::Poll::Ready(result),
+            std::task::Poll::Pending => grace.as_mut().poll(cx).map(Ok),
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(error = %error.source, "the server failed while it stopped");
+        }
+    }
+
     /// Stops gracefully: nothing new is taken, what runs is finished; when `deadline` resolves, the rest is aborted.
     ///
     /// A server that fails while it stops is reported by its own event; the stop goes on.
@@ -266,6 +287,18 @@ mod tests {
             drop(guard);
         });
         assert_eq!(server.stop(std::future::ready(())).await, Stopped::Aborted);
+    }
+
+    #[tokio::test]
+    async fn a_server_retires_until_the_grace_is_over_or_nothing_is_left() {
+        let (lifetime, guard) = Lifetime::new();
+        let mut server = running(&lifetime);
+        server.retire(std::future::ready(())).await;
+        lifetime.retiring().await;
+        assert!(!lifetime.is_draining());
+        drop(guard);
+        server.retire(std::future::pending()).await;
+        assert_eq!(server.stop(std::future::pending()).await, Stopped::Drained);
     }
 
     #[test]

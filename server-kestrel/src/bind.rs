@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use server_abstractions::{Address, AddressTarget, StartError};
@@ -49,6 +50,17 @@ impl BoundSocket {
                 Some(Box::new(UnixSocketListener::new(listener.try_clone()?, address.clone())?))
             }
             Self::Custom(listener) => listener.take(),
+        })
+    }
+}
+
+impl Bound {
+    /// The descriptors of the sockets. A custom listener has none.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.sockets.iter().filter_map(|socket| match socket {
+            BoundSocket::Tcp(listener, _) => Some(listener.as_fd()),
+            BoundSocket::Unix { listener, .. } => Some(listener.as_fd()),
+            BoundSocket::Custom(_) => None,
         })
     }
 }

@@ -48,6 +48,7 @@
 mod accept;
 mod activity;
 mod bind;
+mod bound;
 mod capacity;
 mod connection;
 mod detect;
@@ -76,6 +77,7 @@ mod socket_options;
 mod threads;
 mod tls;
 
+pub use bound::BoundEndpoint;
 pub use endpoint::Endpoint;
 pub use ipnet;
 pub use limits::{Http2Limits, LimitError, Limits};

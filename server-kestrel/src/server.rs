@@ -173,11 +173,20 @@ impl Supervisor {
         guard: LifetimeGuard,
     ) {
         let mut draining = std::pin::pin!(lifetime.draining());
+        let mut retiring = std::pin::pin!(lifetime.retiring());
         let mut can_change = true;
         loop {
             tokio::select! {
                 biased;
                 () = &mut draining => break,
+                () = &mut retiring => {
+                    self.retired.extend(self.listening.drain(..).map(Listening::retire_gently));
+                    tokio::select! {
+                        () = &mut draining => {}
+                        () = all_over(&self.retired) => {}
+                    }
+                    break;
+                }
                 changed = options.changed(), if can_change => match changed {
                     Ok(()) => {
                         let options = options.borrow_and_update().clone();
@@ -262,12 +271,7 @@ impl Supervisor {
         self.retired.iter().for_each(Retired::drain);
         self.retired.extend(self.listening.into_iter().map(Listening::retire));
         let retired = &self.retired;
-        let all_over = async {
-            for retired in retired {
-                retired.over().await;
-            }
-        };
-        let mut all_over = std::pin::pin!(all_over);
+        let mut all_over = std::pin::pin!(all_over(retired));
         tokio::select! {
             () = &mut all_over => return,
             () = lifetime.aborting() => {}
@@ -278,5 +282,11 @@ impl Supervisor {
                 "some connections did not end within a second of being aborted; a handler may block its thread"
             );
         }
+    }
+}
+
+async fn all_over(retired: &[Retired]) {
+    for retired in retired {
+        retired.over().await;
     }
 }

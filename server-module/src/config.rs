@@ -2,6 +2,7 @@
 
 mod application;
 mod check;
+mod given;
 mod keys;
 mod options;
 mod surroundings;
@@ -14,6 +15,7 @@ use self::keys::Keys;
 use crate::error::Problems;
 use crate::{AspNetCore, PathPrefix, Route, Routes, SettingsError, WebConfig};
 
+pub(crate) use self::given::GivenEndpoints;
 pub use self::options::{ApplicationOptions, RecycleOptions, WorkerLimits};
 pub use self::surroundings::Surroundings;
 
@@ -62,6 +64,8 @@ pub struct ModuleOptions {
     pub applications: Vec<ApplicationOptions>,
     /// What the files of the applications say and the module does not do.
     pub notes: Vec<String>,
+    /// The endpoints as they were written.
+    pub(crate) given: GivenEndpoints,
 }
 
 impl ModuleOptions {
@@ -137,6 +141,7 @@ impl ModuleOptions {
             control_socket: None,
             applications: vec![application],
             notes: Vec::new(),
+            given: GivenEndpoints::default(),
         });
         problems.or_missing(options)
     }
@@ -164,6 +169,7 @@ fn read(
         control_socket: None,
         applications: Vec::new(),
         notes: Vec::new(),
+        given: GivenEndpoints::read(&section, &surroundings.folder),
     };
     let mut keys = Keys::new(&section, &mut problems);
     keys.only(&[&["Applications", "ControlSocket"][..], &kestrel_endpoints::KEYS].concat());
@@ -218,7 +224,7 @@ impl ApplicationOptions {
     }
 
     /// Whether it is served at an endpoint.
-    fn is_at(&self, endpoint: Option<&str>) -> bool {
+    pub(crate) fn is_at(&self, endpoint: Option<&str>) -> bool {
         let is_named = |name: &str| self.endpoints.iter().any(|known| known.eq_ignore_ascii_case(name));
         self.endpoints.is_empty() || endpoint.is_none_or(is_named)
     }

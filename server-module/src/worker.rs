@@ -7,7 +7,6 @@ mod guard;
 mod identity;
 mod launch;
 mod listener;
-mod memory;
 
 use std::io;
 use std::process::ExitCode;
@@ -22,8 +21,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use exit::Exit;
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use launch::{Launch, Output};
-pub(crate) use listener::{Listening, is_port_taken, listening};
-pub(crate) use memory::memory;
+pub(crate) use listener::{Listening, is_port_taken, listening, memory};
 
 /// Runs as the guard of a worker, or as what becomes a worker, if the arguments say so: the program of the module starts
 /// itself so. None: it was started by somebody else.

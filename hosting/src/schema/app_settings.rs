@@ -33,6 +33,10 @@ pub(super) struct AppSettings {
     /// The seconds that a stop may take. Default is 30.
     #[schemars(extend("default" = 30))]
     shutdown_timeout_seconds: Option<u32>,
+    /// The seconds of that in which nothing new is accepted and connections end with their next answer, before they are
+    /// closed. Default is 0.
+    #[schemars(extend("default" = 0))]
+    shutdown_grace_seconds: Option<u32>,
     /// Whether the lines about start and stop are left out. Default is false.
     #[schemars(extend("default" = false))]
     suppress_status_messages: Option<bool>,

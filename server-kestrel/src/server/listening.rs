@@ -266,6 +266,12 @@ impl Listening {
         retired
     }
 
+    /// Stops listening. The connections end with their next answer; how long that may take is for others to say.
+    pub(super) fn retire_gently(self) -> Retired {
+        self.serving.borrow().info.replaced.tell();
+        self.unbind()
+    }
+
     /// As [`retire`](Self::retire), with the grace of a reload.
     pub(super) fn close(self) -> Retired {
         end_gently(&self.serving.borrow());

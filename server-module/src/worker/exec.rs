@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::sys::signal::SigSet;
 use rustix::process::{
     Gid, Pid, Resource, Rlimit, Signal, Uid, getpid, getppid, getrlimit, set_parent_process_death_signal,
     setrlimit,
@@ -51,6 +52,8 @@ fn prepare(step: &Step) -> io::Result<()> {
         set_thread_res_gid(group, group, group)?;
         set_thread_res_uid(user, user, user)?;
     }
+    // The guard has blocked some, which would hold for the worker too.
+    SigSet::empty().thread_set_mask()?;
     // A change of the user takes it back, so it comes last.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if step.parent.is_some() && getppid() != step.parent {

@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{SigSet, Signal as NixSignal};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{
@@ -44,11 +45,18 @@ pub(super) struct Order {
 pub(super) fn run(order: &Order) -> io::Result<ExitCode> {
     // No signal of a terminal comes here, and whatever loses its parent becomes a child of this process.
     let _ = setsid();
+    block_signals()?;
     set_child_subreaper(Some(getpid()))?;
     let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     link.set_nonblocking(true)?;
     Guard::start(order, link)?.stay()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A supervisor that ends all processes of the module at once means workers and module. This one is the last to go.
+fn block_signals() -> io::Result<()> {
+    let ending = [NixSignal::SIGTERM, NixSignal::SIGINT, NixSignal::SIGHUP, NixSignal::SIGQUIT];
+    Ok(SigSet::from_iter(ending).thread_block()?)
 }
 
 struct Guard {

@@ -56,6 +56,16 @@ fn owns_one(pid: i32, sockets: &BTreeSet<u64>) -> bool {
     inodes.into_iter().any(|inode| sockets.contains(&inode))
 }
 
+/// The bytes of memory that a worker has, those of the processes that it has started among them; the worker is the
+/// descendants of its guard.
+pub(crate) fn memory(guard: Pid) -> u64 {
+    let page = rustix::param::page_size() as u64;
+    let sizes = descendants(guard).into_iter().filter_map(|pid| {
+        procfs::process::Process::new(pid).and_then(|process| process.stat()).ok().map(|stat| stat.rss * page)
+    });
+    sizes.sum()
+}
+
 /// The processes that a process has started, and those that they have.
 pub(super) fn descendants(ancestor: Pid) -> Vec<i32> {
     let mut children = children();

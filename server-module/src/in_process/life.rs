@@ -1,0 +1,229 @@
+//! The life of one worker, from its start until nothing of it is left.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use tokio::sync::{mpsc, watch};
+
+use super::notify::Message;
+use super::program::{Program, Started};
+use super::queue;
+use crate::worker::Exit;
+
+/// What a worker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    Serve,
+    /// To end gently: others go on with its sockets.
+    Retire,
+    /// To end.
+    Stop,
+}
+
+/// What is heard of a worker.
+#[derive(Debug)]
+pub(super) enum News {
+    Started {
+        pid: Pid,
+        guard: Pid,
+    },
+    /// It serves; whether it has said so itself.
+    Ready {
+        is_said: bool,
+    },
+    /// It stops by itself.
+    Stopping,
+    /// It has ended.
+    Over(Over),
+}
+
+/// How a worker has ended.
+#[derive(Debug)]
+pub(super) enum Over {
+    /// It could not be started.
+    NotStarted(String),
+    /// It was not ready in time.
+    NotReady(Duration),
+    /// It has ended by itself.
+    Ended { exit: Exit, was_ready: bool, output: String },
+    /// It was told to end.
+    Told { exit: Exit },
+}
+
+impl fmt::Display for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotStarted(error) => write!(f, "not started: {error}"),
+            Self::NotReady(limit) => write!(f, "ended: not ready within {limit:?} (startupTimeLimit)"),
+            Self::Ended { exit, was_ready: true, .. } => write!(f, "{exit}"),
+            Self::Ended { exit, was_ready: false, .. } => write!(f, "{exit}, before it was ready"),
+            Self::Told { exit } => write!(f, "told to end: {exit}"),
+        }
+    }
+}
+
+/// How long a worker that never says that it is ready has to live until it is believed to be.
+const ASSUMED: Duration = Duration::from_secs(1);
+
+/// How often is looked whether connections have been taken.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a worker that is told to end may take to say that it does.
+const HEARD: Duration = Duration::from_secs(1);
+
+/// How long the end of an output may take to arrive after its worker has ended.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+pub(super) struct Life {
+    pub(super) id: u64,
+    pub(super) program: Arc<Program>,
+    pub(super) orders: watch::Receiver<Order>,
+    pub(super) news: mpsc::Sender<(u64, News)>,
+    /// Whether nobody else takes connections from the sockets.
+    pub(super) is_alone: bool,
+    /// Whether the program is known to say when it is ready.
+    pub(super) says_ready: bool,
+}
+
+/// Why a worker is no longer waited for.
+enum End {
+    NotReady,
+    Ended(Exit),
+    Told,
+}
+
+impl Life {
+    pub(super) async fn live(mut self) {
+        let started = match self.program.start().await {
+            Ok(started) => started,
+            Err(error) => return self.tell(News::Over(Over::NotStarted(error.to_string()))).await,
+        };
+        let (pid, guard) = (started.worker.pid(), started.worker.guard());
+        self.tell(News::Started { pid, guard }).await;
+        let mut was_ready = false;
+        let end = match self.until_ready(&started).await {
+            Ok(is_said) => {
+                was_ready = true;
+                self.tell(News::Ready { is_said }).await;
+                self.until_over(&started).await
+            }
+            Err(end) => end,
+        };
+        match end {
+            End::NotReady => {
+                started.worker.kill();
+                started.worker.gone().await;
+                self.tell(News::Over(Over::NotReady(self.program.startup_limit()))).await;
+            }
+            End::Ended(exit) => {
+                // What it has left goes with it, but nobody waits for that.
+                started.worker.kill();
+                let output = last_words(&started).await;
+                self.tell(News::Over(Over::Ended { exit, was_ready, output })).await;
+                started.worker.gone().await;
+            }
+            End::Told => {
+                let exit = self.end(&started).await;
+                self.tell(News::Over(Over::Told { exit })).await;
+            }
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        // Without a supervisor there is nobody to be told.
+        let _ = self.news.send((self.id, news)).await;
+    }
+
+    /// Waits until it serves: it says so, or, of a program that is not known to, connections that have waited are taken
+    /// and nobody else can have done that, or it has lived for a while.
+    async fn until_ready(&mut self, started: &Started) -> Result<bool, End> {
+        let pid = started.worker.pid();
+        let said = async { while started.notify.next(pid).await != Message::Ready {} };
+        let (limit, guess) = (self.program.startup_limit(), !self.says_ready);
+        let assumed = assumed(&self.program, self.is_alone);
+        tokio::select! {
+            biased;
+            () = said => Ok(true),
+            exit = started.worker.ended() => Err(End::Ended(exit)),
+            () = told(&mut self.orders) => Err(End::Told),
+            () = assumed, if guess => Ok(false),
+            () = tokio::time::sleep(limit) => Err(End::NotReady),
+        }
+    }
+
+    async fn until_over(&mut self, started: &Started) -> End {
+        let pid = started.worker.pid();
+        loop {
+            let message = tokio::select! {
+                biased;
+                exit = started.worker.ended() => return End::Ended(exit),
+                () = told(&mut self.orders) => return End::Told,
+                message = started.notify.next(pid) => message,
+            };
+            if message == Message::Stopping {
+                self.tell(News::Stopping).await;
+            }
+        }
+    }
+
+    /// Ends it: politely, and at the limit at once.
+    async fn end(&mut self, started: &Started) -> Exit {
+        let worker = &started.worker;
+        worker.terminate();
+        let politely = async {
+            let is_heard = tokio::select! {
+                () = stopping(started) => true,
+                _ = worker.ended() => false,
+                () = tokio::time::sleep(HEARD) => false,
+            };
+            if is_heard && self.orders.wait_for(|order| *order == Order::Stop).await.is_ok() {
+                // It is gentle, and there is nobody any more to go on.
+                worker.terminate();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            _ = worker.ended() => {}
+            () = politely => {}
+            () = tokio::time::sleep(self.program.shutdown_limit()) => {
+                tracing::warn!(
+                    application = self.program.options.name,
+                    pid = %worker.pid(),
+                    limit = ?self.program.shutdown_limit(),
+                    "a worker did not end in time and is ended (shutdownTimeLimit)"
+                );
+            }
+        }
+        // What it leaves behind has had its time with it.
+        worker.kill();
+        worker.gone().await
+    }
+}
+
+async fn stopping(started: &Started) {
+    while started.notify.next(started.worker.pid()).await != Message::Stopping {}
+}
+
+/// Waits until the worker is told to end, if only by the end of whoever tells.
+async fn told(orders: &mut watch::Receiver<Order>) {
+    let _ = orders.wait_for(|order| *order != Order::Serve).await;
+}
+
+/// Waits until a program that says nothing is believed to serve.
+async fn assumed(program: &Program, is_alone: bool) {
+    let lived = tokio::time::sleep(ASSUMED);
+    if !(is_alone && queue::is_waited_for(program.sockets())) {
+        return lived.await;
+    }
+    while queue::is_waited_for(program.sockets()) {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn last_words(started: &Started) -> String {
+    let Some(output) = &started.output else { return String::new() };
+    output.finished(LAST_WORDS).await;
+    output.text()
+}

@@ -1,0 +1,139 @@
+//! What the workers of an application are started with.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ApplicationOptions;
+use crate::config::GivenEndpoints;
+use crate::output::{self, Captured, Destination, LogFile};
+use crate::worker::{Identity, IdentityError, Launch, Output, Worker};
+
+use super::notify::NotifySocket;
+
+/// The sockets of an application, by the names of their endpoints.
+pub(super) type Sockets = Arc<Vec<(String, OwnedFd)>>;
+
+#[derive(Debug)]
+pub(super) struct Program {
+    pub(super) options: ApplicationOptions,
+    identity: Option<Identity>,
+    /// What is said of the endpoints.
+    endpoints: String,
+    sockets: Sockets,
+}
+
+/// A worker that has been started, and what is heard of it.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) worker: Worker,
+    pub(super) notify: NotifySocket,
+    /// None: its output is where that of the module is.
+    pub(super) output: Option<Captured>,
+}
+
+impl Program {
+    pub(super) fn new(
+        options: ApplicationOptions,
+        given: &GivenEndpoints,
+        sockets: Sockets,
+    ) -> Result<Self, IdentityError> {
+        let identity = Identity::find(options.user.as_deref(), options.group.as_deref())?;
+        let identity = identity.filter(|identity| !identity.is_own());
+        let mut names: Vec<_> = sockets.iter().map(|(name, _)| name.clone()).collect();
+        // `localhost` has two sockets of one name.
+        names.dedup();
+        let endpoints = given.text(&names, options.max_allowed_content_length);
+        Ok(Self { options, identity, endpoints, sockets })
+    }
+
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.sockets
+    }
+
+    pub(super) fn startup_limit(&self) -> Duration {
+        self.options.settings.startup_time_limit
+    }
+
+    pub(super) fn shutdown_limit(&self) -> Duration {
+        self.options.settings.shutdown_time_limit
+    }
+
+    /// Starts a worker.
+    pub(super) async fn start(&self) -> io::Result<Started> {
+        let notify = NotifySocket::bind()?;
+        let log = LogFile::of(&self.options.settings, &self.options.folder);
+        let (output, pending) = match &log {
+            Some(_) => output::pipe().map(|(output, pending)| (output, Some(pending)))?,
+            None => (Output::Inherit, None),
+        };
+        let folder = match self.options.settings.handler_settings.set_current_directory {
+            true => self.options.folder.clone(),
+            false => std::env::current_dir()?,
+        };
+        let launch = Launch {
+            program: &self.options.program,
+            arguments: &self.options.arguments,
+            folder: &folder,
+            environment: self.environment(notify.variable()),
+            sockets: &self.sockets,
+            output,
+            identity: self.identity.as_ref(),
+            limits: self.options.limits,
+            shutdown_limit: self.shutdown_limit(),
+        };
+        let worker = Worker::start(launch).await?;
+        let output = match (log, pending) {
+            (Some(log), Some(pending)) => Some(pending.capture(Destination::File(log), worker.pid())?),
+            _ => None,
+        };
+        Ok(Started { worker, notify, output })
+    }
+
+    /// The environment of the module without what is meant for the module alone, that of the application over it.
+    fn environment(&self, notify: OsString) -> Vec<(OsString, OsString)> {
+        let mut environment: Vec<_> =
+            std::env::vars_os().filter(|(name, _)| !is_of_the_module(name)).collect();
+        let mut set = |name: &str, value: OsString| {
+            environment.retain(|(other, _)| other != name);
+            environment.push((name.into(), value));
+        };
+        set("ASPNETCORE_CONTENTROOT", self.options.folder.clone().into());
+        if let Some((timeout, grace)) = stop_times(self.shutdown_limit()) {
+            set("ASPNETCORE_SHUTDOWNTIMEOUTSECONDS", timeout.to_string().into());
+            set("ASPNETCORE_SHUTDOWNGRACESECONDS", grace.to_string().into());
+        }
+        for (name, value) in &self.options.settings.environment_variables {
+            set(name, value.into());
+        }
+        set("ASPNETCORE_MODULE_ENDPOINTS", self.endpoints.clone().into());
+        set("NOTIFY_SOCKET", notify);
+        environment
+    }
+}
+
+/// The longest time in which connections of a worker that is replaced wait for the request that is their last one.
+const GRACE: u64 = 5;
+
+/// The seconds that a worker takes for its stop, and how many of them it is gentle; so that it is done before it is ended.
+fn stop_times(limit: Duration) -> Option<(u64, u64)> {
+    let timeout = limit.as_secs().checked_sub(1).filter(|seconds| *seconds > 0)?;
+    Some((timeout, GRACE.min(timeout.div_ceil(2))))
+}
+
+/// Sockets and supervisors of the module, its own settings, and what it is told by another module out of process.
+fn is_of_the_module(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy().to_uppercase();
+    let prefixes = ["LISTEN_", "WATCHDOG_", "MODULE__", "ASPNETCORE_IIS_", "ASPNETCORE_SHUTDOWN"];
+    let names = [
+        "NOTIFY_SOCKET",
+        "ASPNETCORE_PORT",
+        "ASPNETCORE_APPL_PATH",
+        "ASPNETCORE_TOKEN",
+        "ASPNETCORE_MODULE_ENDPOINTS",
+        "ASPNETCORE_CONTENTROOT",
+    ];
+    names.contains(&name.as_str()) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
