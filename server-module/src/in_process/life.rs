@@ -77,10 +77,14 @@ const HEARD: Duration = Duration::from_secs(1);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub(super) struct Life {
-    pub(super) id: u64,
-    pub(super) program: Arc<Program>,
-    pub(super) orders: watch::Receiver<Order>,
-    pub(super) news: mpsc::Sender<(u64, News)>,
+    id: u64,
+    /// None once it has started: it has sockets, which are not to stay open for the sake of a worker.
+    program: Option<Arc<Program>>,
+    application: String,
+    startup_limit: Duration,
+    shutdown_limit: Duration,
+    orders: watch::Receiver<Order>,
+    news: mpsc::Sender<(u64, News)>,
     /// Whether nobody else takes connections from the sockets.
     pub(super) is_alone: bool,
     /// Whether the program is known to say when it is ready.
@@ -95,15 +99,37 @@ enum End {
 }
 
 impl Life {
+    pub(super) fn new(
+        id: u64,
+        program: Arc<Program>,
+        orders: watch::Receiver<Order>,
+        news: mpsc::Sender<(u64, News)>,
+    ) -> Self {
+        Self {
+            id,
+            application: program.options.name.clone(),
+            startup_limit: program.startup_limit(),
+            shutdown_limit: program.shutdown_limit(),
+            program: Some(program),
+            orders,
+            news,
+            is_alone: false,
+            says_ready: false,
+        }
+    }
+
     pub(super) async fn live(mut self) {
-        let started = match self.program.start().await {
+        let Some(program) = self.program.take() else { return };
+        let started = match program.start().await {
             Ok(started) => started,
             Err(error) => return self.tell(News::Over(Over::NotStarted(error.to_string()))).await,
         };
         let (pid, guard) = (started.worker.pid(), started.worker.guard());
         self.tell(News::Started { pid, guard }).await;
         let mut was_ready = false;
-        let end = match self.until_ready(&started).await {
+        let is_ready = self.until_ready(&program, &started).await;
+        drop(program);
+        let end = match is_ready {
             Ok(is_said) => {
                 was_ready = true;
                 self.tell(News::Ready { is_said }).await;
@@ -115,7 +141,7 @@ impl Life {
             End::NotReady => {
                 started.worker.kill();
                 started.worker.gone().await;
-                self.tell(News::Over(Over::NotReady(self.program.startup_limit()))).await;
+                self.tell(News::Over(Over::NotReady(self.startup_limit))).await;
             }
             End::Ended(exit) => {
                 // What it has left goes with it, but nobody waits for that.
@@ -138,11 +164,11 @@ impl Life {
 
     /// Waits until it serves: it says so, or, of a program that is not known to, connections that have waited are taken
     /// and nobody else can have done that, or it has lived for a while.
-    async fn until_ready(&mut self, started: &Started) -> Result<bool, End> {
+    async fn until_ready(&mut self, program: &Program, started: &Started) -> Result<bool, End> {
         let pid = started.worker.pid();
         let said = async { while started.notify.next(pid).await != Message::Ready {} };
-        let (limit, guess) = (self.program.startup_limit(), !self.says_ready);
-        let assumed = assumed(&self.program, self.is_alone);
+        let (limit, guess) = (self.startup_limit, !self.says_ready);
+        let assumed = assumed(program, self.is_alone);
         tokio::select! {
             biased;
             () = said => Ok(true),
@@ -187,11 +213,11 @@ impl Life {
         tokio::select! {
             _ = worker.ended() => {}
             () = politely => {}
-            () = tokio::time::sleep(self.program.shutdown_limit()) => {
+            () = tokio::time::sleep(self.shutdown_limit) => {
                 tracing::warn!(
-                    application = self.program.options.name,
+                    application = self.application,
                     pid = %worker.pid(),
-                    limit = ?self.program.shutdown_limit(),
+                    limit = ?self.shutdown_limit,
                     "a worker did not end in time and is ended (shutdownTimeLimit)"
                 );
             }

@@ -1,13 +1,13 @@
 //! Connections that wait in the queues of sockets which others accept from.
 
 use std::future::poll_fn;
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, OwnedFd};
 use std::task::Poll;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 
 /// Whether a connection waits for somebody to accept it.
 pub(super) fn is_waited_for(sockets: &[(String, OwnedFd)]) -> bool {
@@ -19,15 +19,6 @@ fn is_readable(socket: &impl AsFd) -> bool {
     matches!(poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&now)), Ok(count) if count > 0)
 }
 
-/// A socket that is not ours to close.
-struct Watched<'a>(&'a OwnedFd);
-
-impl AsRawFd for Watched<'_> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
 /// Waits until a connection waits to be accepted, and accepts none. The sockets are watched only as long as this runs, so
 /// that connections which others accept later cost nothing here.
 ///
@@ -37,19 +28,21 @@ impl AsRawFd for Watched<'_> {
 /// # Cancel safety
 /// Nothing is lost.
 pub(super) async fn connection(sockets: &[(String, OwnedFd)]) -> io::Result<()> {
+    // A stream of tokio says when its socket is readable, whatever the socket is. It reads nothing by itself.
     let watched = sockets
         .iter()
-        .map(|(_, socket)| AsyncFd::with_interest(Watched(socket), Interest::READABLE))
+        .map(|(_, socket)| TcpStream::from_std(socket.try_clone()?.into()))
         .collect::<io::Result<Vec<_>>>()?;
     poll_fn(|cx| {
         for socket in &watched {
             while let Poll::Ready(ready) = socket.poll_read_ready(cx) {
-                let mut ready = ready?;
-                if is_readable(socket.get_ref().0) {
+                ready?;
+                if is_readable(socket) {
                     return Poll::Ready(Ok(()));
                 }
-                // Somebody else was faster.
-                ready.clear_ready();
+                // Somebody else was faster; from here on it waits for the next one.
+                let nothing = || Err::<(), _>(ErrorKind::WouldBlock.into());
+                let _ = socket.try_io(Interest::READABLE, nothing);
             }
         }
         Poll::Pending

@@ -184,14 +184,9 @@ impl Supervisor {
         let (orders, receiver) = watch::channel(Order::Serve);
         let id = self.next;
         self.next += 1;
-        let life = Life {
-            id,
-            program: Arc::clone(&self.program),
-            orders: receiver,
-            news: self.news.0.clone(),
-            is_alone: !self.members.values().any(|member| matches!(member.phase, Phase::Ready(_))),
-            says_ready: self.says_ready,
-        };
+        let mut life = Life::new(id, Arc::clone(&self.program), receiver, self.news.0.clone());
+        life.is_alone = !self.members.values().any(|member| matches!(member.phase, Phase::Ready(_)));
+        life.says_ready = self.says_ready;
         self.members.insert(id, Member { process: None, phase: Phase::Starting, orders, replaces });
         self.lives.spawn(life.live());
         self.view().starts += 1;
@@ -253,7 +248,7 @@ impl Supervisor {
             .for_each(|other| other.replaces = None);
         self.view().last_exit = Some(over.to_string());
         let (application, pid) = (self.program.options.name.clone(), member.pid());
-        let was_told = matches!(over, Over::Told { .. }) || member.phase == Phase::Leaving;
+        let was_told = *member.orders.borrow() != Order::Serve;
         if was_told {
             tracing::info!(application, pid, reason = %over, "a worker has ended");
             if member.replaces.is_some() {

@@ -16,6 +16,7 @@ pub(super) fn write(launch: &Launch<'_>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["guard".into()];
     let mut option = |name: &str, value: String| arguments.push(format!("--{name}={value}").into());
     option("limit", launch.shutdown_limit.as_millis().to_string());
+    option("sockets", launch.sockets.len().to_string());
     if let Some(identity) = launch.identity {
         let groups: Vec<_> = identity.groups.iter().map(u32::to_string).collect();
         option("user", identity.user.to_string());
@@ -41,11 +42,15 @@ pub(super) fn write(launch: &Launch<'_>) -> Vec<OsString> {
 
 /// Reads those of a guard. All but its own are passed on as they are.
 pub(super) fn order(arguments: impl Iterator<Item = OsString>) -> io::Result<Order> {
-    let mut arguments = arguments.peekable();
-    let limit = arguments.next_if(|argument| argument.to_string_lossy().starts_with("--limit="));
-    let limit = limit.and_then(|limit| limit.to_str()?.strip_prefix("--limit=")?.parse().ok());
-    let limit = limit.ok_or_else(|| io::Error::other("the guard is started by the module only"))?;
-    Ok(Order { limit: Duration::from_millis(limit), exec: arguments.collect() })
+    let mut arguments = arguments;
+    let mut number = |prefix: &str| {
+        let number =
+            arguments.next().and_then(|text| text.to_str()?.strip_prefix(prefix)?.parse::<u64>().ok());
+        number.ok_or_else(|| io::Error::other("the guard is started by the module only"))
+    };
+    let limit = Duration::from_millis(number("--limit=")?);
+    let sockets = i32::try_from(number("--sockets=")?).map_err(io::Error::other)?;
+    Ok(Order { limit, sockets, exec: arguments.collect() })
 }
 
 /// Reads those of what becomes a worker.

@@ -23,6 +23,7 @@ use rustix::process::{
 use tokio::time::Instant;
 
 use super::Exit;
+use super::launch::FIRST;
 
 /// The command to end politely.
 pub(super) const TERMINATE: u8 = b't';
@@ -37,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(super) struct Order {
     /// How long the worker may take to end when the module is gone.
     pub(super) limit: Duration,
+    /// How many sockets the worker inherits, from the first descriptor of the protocol on.
+    pub(super) sockets: i32,
     /// The arguments of `exec`, with the program and its arguments.
     pub(super) exec: Vec<OsString>,
 }
@@ -77,6 +80,10 @@ impl Guard {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("exec").arg("--parent").arg(getpid().to_string()).args(&order.exec);
         let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        // The worker's sockets are not to stay open for as long as the guard lives.
+        for descriptor in FIRST..FIRST + order.sockets {
+            nix::unistd::close(descriptor)?;
+        }
         let worker = Pid::from_child(&child);
         let pidfd = Some(pidfd_open(worker, PidfdFlags::empty())?);
         let mut guard = Self { link, is_linked: true, limit: order.limit, worker, pidfd, deadline: None };

@@ -39,7 +39,7 @@ pub(crate) enum Output {
 }
 
 /// The first descriptor of socket activation.
-const FIRST: i32 = 3;
+pub(super) const FIRST: i32 = 3;
 
 impl Launch<'_> {
     /// Starts the guard, which starts the worker.

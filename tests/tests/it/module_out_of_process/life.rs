@@ -19,11 +19,13 @@ async fn one_that_is_killed_under_load_fails_only_what_it_had() {
         let mut statuses = std::collections::BTreeMap::new();
         for round in 0..10 {
             let requests = (0..20).map(|_| module.get("/"));
+            let mut pid = None;
             for answer in futures_util::future::join_all(requests).await {
                 *statuses.entry(answer.status).or_insert(0) += 1;
+                pid = facts(&answer, "pid").next().and_then(|pid| pid.parse().ok()).or(pid);
             }
-            if round % 3 == 1 {
-                signal(module.pid("/").await, Signal::KILL);
+            if let Some(pid) = pid.filter(|pid| round % 3 == 1 && is_there(*pid)) {
+                signal(pid, Signal::KILL);
             }
         }
         statuses

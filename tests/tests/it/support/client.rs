@@ -89,6 +89,11 @@ impl Client {
         .await
     }
 
+    /// The next response, or why there is none, without a bound on the wait.
+    pub(crate) async fn try_response_whenever(&mut self) -> io::Result<Response> {
+        self.read_response(true).await
+    }
+
     /// The next response, which answers a HEAD.
     pub(crate) async fn response_to_head(&mut self) -> Response {
         soon(self.read_response(false)).await.expect("a response")
