@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use hosting::server_abstractions::HttpMaxRequestBodySizeFeature;
 use hosting::{Body, BoxFuture, Request, RequestFeatures, Response};
 
-use crate::forward::Exchange;
+use crate::forward::{Exchange, no_connection};
 use crate::status::{ApplicationState, ApplicationStatus, Managed};
 use crate::{ApplicationOptions, pages};
 
@@ -62,6 +62,7 @@ impl Application {
             let _ = limit.set_max_request_body_size(Some(self.options.max_allowed_content_length.into()));
         }
         // A process may end between the look at it and the request to it; another one is started then.
+        let mut failure = None;
         for _ in 0..3 {
             if self.offline.is_on()
                 && let Some(page) = self.offline.page().await
@@ -74,11 +75,15 @@ impl Application {
                 Err(Unavailable::Stopping) => return pages::stopping(),
                 Err(Unavailable::Failed(reason)) => return self.start_failure(&reason),
             };
-            if let Some(in_flight) = backend.enter() {
-                return Exchange { backend, in_flight }.run(&self.options, request).await;
+            let Some(in_flight) = backend.enter() else { continue };
+            match backend.connection().await {
+                Ok(upstream) => {
+                    return Exchange { backend, in_flight }.run(&self.options, upstream, request).await;
+                }
+                Err(error) => failure = Some(error),
             }
         }
-        pages::stopping()
+        failure.map_or_else(pages::stopping, |error| no_connection(&self.options, &error))
     }
 
     fn start_failure(&self, reason: &str) -> Response<Body> {

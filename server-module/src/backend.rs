@@ -8,6 +8,7 @@ mod stop;
 mod upstream;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use hosting::HeaderValue;
 use tokio::time::Instant;
@@ -22,6 +23,9 @@ use start::StartFailure;
 pub(crate) use start::start;
 use upstream::Pool;
 pub(crate) use upstream::{SendError, Upstream};
+
+/// How long is waited for the news that a process has ended which takes no connection.
+const CERTAINTY: Duration = Duration::from_millis(250);
 
 /// A process that listens on a port of its own and is ready.
 #[derive(Debug)]
@@ -43,6 +47,18 @@ impl Backend {
         let entered = self.gate.enter()?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         Some(entered)
+    }
+
+    /// A connection to it. One that cannot be had tells mostly that the process has ended, before anybody else does.
+    pub(crate) async fn connection(&self) -> std::io::Result<Box<Upstream>> {
+        if let Some(upstream) = self.pool.take() {
+            return Ok(upstream);
+        }
+        let connected = self.pool.connect().await;
+        if connected.is_err() && tokio::time::timeout(CERTAINTY, self.worker.ended()).await.is_ok() {
+            self.is_over.store(true, Ordering::Release);
+        }
+        connected
     }
 
     /// The connections to it.
@@ -91,7 +107,7 @@ impl Backend {
         found.is_ok_and(|found| found == Listening::Worker)
     }
 
-    pub(crate) fn age(&self) -> std::time::Duration {
+    pub(crate) fn age(&self) -> Duration {
         self.since.elapsed()
     }
 

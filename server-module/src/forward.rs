@@ -30,6 +30,12 @@ pub(crate) struct Exchange {
     pub(crate) in_flight: InFlight,
 }
 
+/// What is answered when no process takes a connection.
+pub(crate) fn no_connection(options: &ApplicationOptions, error: &std::io::Error) -> Response<Body> {
+    tracing::warn!(application = options.name, %error, "the application takes no connection; the answer is 502");
+    pages::bad_gateway()
+}
+
 /// Who has sent a request, as the connection says.
 struct Client {
     address: Option<SocketAddr>,
@@ -56,8 +62,13 @@ impl Client {
 }
 
 impl Exchange {
-    /// Forwards a request.
-    pub(crate) async fn run(self, options: &ApplicationOptions, request: Request<Body>) -> Response<Body> {
+    /// Forwards a request by a connection.
+    pub(crate) async fn run(
+        self,
+        options: &ApplicationOptions,
+        upstream: Box<Upstream>,
+        request: Request<Body>,
+    ) -> Response<Body> {
         let client = Client::of(&request);
         let upgrade = upgrade::Wanted::of(&request);
         if *request.method() == Method::CONNECT && upgrade.is_none() {
@@ -65,7 +76,7 @@ impl Exchange {
         }
         let mut request = request;
         request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
-        match self.send(request).await {
+        match self.send(upstream, request).await {
             Ok((response, upstream)) => self.answer(options, response, upstream, upgrade).await,
             Err(failure) => {
                 tracing::warn!(
@@ -77,22 +88,24 @@ impl Exchange {
         }
     }
 
-    async fn send(&self, request: Request<Body>) -> Result<(Response<Incoming>, Box<Upstream>), Failure> {
+    async fn send(
+        &self,
+        mut upstream: Box<Upstream>,
+        request: Request<Body>,
+    ) -> Result<(Response<Incoming>, Box<Upstream>), Failure> {
         let (parts, body) = request.into_parts();
         let (body, progress) = Progress::watch(body);
-        let mut request = Request::from_parts(parts, body);
-        let pool = self.backend.pool();
-        if let Some(mut upstream) = pool.take() {
-            match upstream.send(request, progress.clone()).await {
-                Ok(response) => return Ok((response, upstream)),
-                // The process has ended the connection while it waited, and has seen nothing of the request.
-                Err(SendError::NotSent(unsent)) => request = *unsent,
-                Err(error) => return Err(Failure::Exchange(error)),
+        let request = Request::from_parts(parts, body);
+        match upstream.send(request, progress.clone()).await {
+            Ok(response) => Ok((response, upstream)),
+            // The process has ended the connection while it waited, and has seen nothing of the request.
+            Err(SendError::NotSent(request)) => {
+                let mut upstream = self.backend.pool().connect().await.map_err(Failure::Connect)?;
+                let response = upstream.send(*request, progress).await.map_err(Failure::Exchange)?;
+                Ok((response, upstream))
             }
+            Err(error) => Err(Failure::Exchange(error)),
         }
-        let mut upstream = pool.connect().await.map_err(Failure::Connect)?;
-        let response = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
-        Ok((response, upstream))
     }
 
     async fn answer(
