@@ -29,10 +29,10 @@ pub(super) enum News {
         pid: Pid,
         guard: Pid,
     },
-    /// It serves; whether it has said so itself.
-    Ready {
-        is_said: bool,
-    },
+    /// It serves.
+    Ready,
+    /// It has said itself that it serves, maybe after others have seen it.
+    SaysReady,
     /// It stops by itself.
     Stopping,
     /// It has ended.
@@ -132,7 +132,10 @@ impl Life {
         let end = match is_ready {
             Ok(is_said) => {
                 was_ready = true;
-                self.tell(News::Ready { is_said }).await;
+                if is_said {
+                    self.tell(News::SaysReady).await;
+                }
+                self.tell(News::Ready).await;
                 self.until_over(&started).await
             }
             Err(end) => end,
@@ -188,9 +191,11 @@ impl Life {
                 () = told(&mut self.orders) => return End::Told,
                 message = started.notify.next(pid) => message,
             };
-            if message == Message::Stopping {
-                self.tell(News::Stopping).await;
-            }
+            self.tell(match message {
+                Message::Ready => News::SaysReady,
+                Message::Stopping => News::Stopping,
+            })
+            .await;
         }
     }
 

@@ -31,7 +31,8 @@ pub(super) struct Supervisor {
     view: Arc<Mutex<View>>,
     members: BTreeMap<u64, Member>,
     next: u64,
-    news: (mpsc::Sender<(u64, News)>, mpsc::Receiver<(u64, News)>),
+    teller: mpsc::Sender<(u64, News)>,
+    news: mpsc::Receiver<(u64, News)>,
     lives: JoinSet<()>,
     /// Whether workers are to be there; else the next connection starts them.
     is_active: bool,
@@ -95,6 +96,7 @@ impl Supervisor {
         commands: mpsc::Receiver<Command>,
         view: Arc<Mutex<View>>,
     ) -> Self {
+        let (teller, news) = mpsc::channel(NEWS);
         Self {
             failures: Failures::new(program.options.settings.rapid_fails_per_minute),
             files: Files::of(&program.options),
@@ -106,7 +108,8 @@ impl Supervisor {
             view,
             members: BTreeMap::new(),
             next: 0,
-            news: mpsc::channel(NEWS),
+            teller,
+            news,
             lives: JoinSet::new(),
             is_active: false,
             disabled_until: None,
@@ -154,7 +157,7 @@ impl Supervisor {
         let is_looked_at = recycle != crate::RecycleOptions::default();
         tokio::select! {
             command = self.commands.recv() => Event::Command(command),
-            Some((id, news)) = self.news.1.recv() => Event::News(id, news),
+            Some((id, news)) = self.news.recv() => Event::News(id, news),
             connection = queue::connection(&sockets), if waits => Event::Connection(connection),
             () = sleep_until(disabled.unwrap_or_else(Instant::now)), if disabled.is_some() => {
                 self.disabled_until = None;
@@ -184,7 +187,7 @@ impl Supervisor {
         let (orders, receiver) = watch::channel(Order::Serve);
         let id = self.next;
         self.next += 1;
-        let mut life = Life::new(id, Arc::clone(&self.program), receiver, self.news.0.clone());
+        let mut life = Life::new(id, Arc::clone(&self.program), receiver, self.teller.clone());
         life.is_alone = !self.members.values().any(|member| matches!(member.phase, Phase::Ready(_)));
         life.says_ready = self.says_ready;
         self.members.insert(id, Member { process: None, phase: Phase::Starting, orders, replaces });
@@ -200,8 +203,8 @@ impl Supervisor {
                 member.process = Some((pid, guard));
                 tracing::info!(application, %pid, "a worker has been started");
             }
-            News::Ready { is_said } => {
-                self.says_ready |= is_said;
+            News::SaysReady => self.says_ready = true,
+            News::Ready => {
                 if member.phase == Phase::Starting {
                     member.phase = Phase::Ready(Instant::now());
                 }
@@ -299,7 +302,7 @@ impl Supervisor {
         }
         let view = Arc::clone(&self.view);
         lock(&view).state = ApplicationState::Stopping;
-        let Self { program, mut lives, news: (_, mut news), .. } = self;
+        let Self { program, mut lives, mut news, .. } = self;
         drop(program);
         loop {
             tokio::select! {

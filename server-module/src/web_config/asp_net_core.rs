@@ -33,8 +33,7 @@ pub struct AspNetCore {
     /// How long the application may take to stop before it is ended. Range is 0 to 600 seconds. Default is 10 seconds.
     #[doc(alias = "shutdownTimeLimit")]
     pub shutdown_time_limit: Duration,
-    /// How often the application may fail within a minute before it is no longer started; out of process only. Range is 0
-    /// to 100. Default is 10.
+    /// How often the application may fail within a minute before it is no longer started. Range is 0 to 100. Default is 10.
     #[doc(alias = "rapidFailsPerMinute")]
     pub rapid_fails_per_minute: u32,
     /// How long the module waits for each step of an answer; out of process only. Whole seconds, range is 0 to 360 hours.

@@ -152,6 +152,7 @@ async fn keys_and_values_that_the_server_does_not_know() {
         ("Kestrel:Endpoints:Web:Url", "nope", "Kestrel:Endpoints:Web:Url = \"nope\""),
         ("shutdownTimeoutSeconds", "-5", "shutdownTimeoutSeconds = \"-5\""),
         ("shutdownTimeoutSeconds", "soon", "shutdownTimeoutSeconds = \"soon\""),
+        ("shutdownGraceSeconds", "-5", "shutdownGraceSeconds = \"-5\""),
         ("preferHostingUrls", "perhaps", "preferHostingUrls = \"perhaps\""),
         ("suppressStatusMessages", "perhaps", "suppressStatusMessages = \"perhaps\""),
         ("Logging:LogLevel:Default", "Loud", "Logging:LogLevel:Default = \"Loud\""),

@@ -76,6 +76,77 @@ async fn the_shutdown_timeout_aborts_what_is_left() {
 }
 
 #[tokio::test]
+async fn connections_have_a_grace_for_their_last_request() {
+    let mut program = Launch::features().args(["--shutdownGraceSeconds", "20"]).start().await;
+    let address = program.address();
+    let (mut idle, mut other) = (Client::tcp(address).await, Client::tcp(address).await);
+    assert!(!idle.get("/plaintext").await.closes() && !other.get("/plaintext").await.closes());
+    program.signal(Signal::TERM);
+    program.line("Application is shutting down").await;
+    // Nobody else gets in, and who is in may ask once more.
+    soon(async {
+        while tokio::net::TcpStream::connect(address).await.is_ok() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert!(other.is_silent().await);
+    assert!(idle.get("/plaintext").await.closes());
+    idle.closed().await;
+    // Whoever insists does not want to wait for the other.
+    program.signal(Signal::TERM);
+    let end = program.end().await;
+    assert_eq!(end.code, Some(0), "{end:?}");
+    other.closed().await;
+}
+
+#[tokio::test]
+async fn the_grace_is_over_when_nobody_is_left() {
+    let mut program = Launch::features().args(["--shutdownGraceSeconds", "20"]).start().await;
+    let mut client = Client::tcp(program.address()).await;
+    assert!(!client.get("/plaintext").await.closes());
+    program.signal(Signal::TERM);
+    program.line("Application is shutting down").await;
+    soon(async { while !client.get("/plaintext").await.closes() {} }).await;
+    assert_eq!(program.end().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_supervisor_is_told_of_start_and_stop() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let folder = crate::program::Folder::new();
+    let path = folder.path().join("notify.sock");
+    let name = format!("it-{}-notify", std::process::id());
+    let sockets = [
+        (UnixDatagram::bind(&path).unwrap(), path.display().to_string()),
+        (
+            UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap(),
+            format!("@{name}"),
+        ),
+    ];
+    for (socket, variable) in sockets {
+        let mut program = Launch::hello().env("NOTIFY_SOCKET", &variable).start().await;
+        let said = tokio::task::spawn_blocking(move || {
+            let mut buffer = [0; 100];
+            socket.set_read_timeout(Some(crate::support::SOON)).unwrap();
+            [(); 2].map(|()| {
+                socket.recv(&mut buffer).map(|count| String::from_utf8_lossy(&buffer[..count]).into_owned())
+            })
+        });
+        program.signal(Signal::TERM);
+        program.line("Application is shutting down").await;
+        let said = soon(said).await.unwrap().map(Result::unwrap);
+        assert_eq!(said, ["READY=1\n", "STOPPING=1\n"], "{variable}");
+        assert_eq!(program.end().await.code, Some(0));
+    }
+    // Nobody listens there: one event says so.
+    let program = Launch::hello().env("NOTIFY_SOCKET", "@nobody/listens/here").start().await;
+    let end = program.stop().await;
+    assert_eq!(end.stdout.iter().filter(|line| line.contains("NOTIFY_SOCKET")).count(), 2, "{end:?}");
+}
+
+#[tokio::test]
 async fn connections_without_a_request_do_not_hold_up_the_stop() {
     let launch = Launch::features().args(["--urls", "http://127.0.0.1:0;https://127.0.0.1:0"]);
     let program = launch.env("ASPNETCORE_ENVIRONMENT", "Development").start().await;

@@ -37,7 +37,7 @@ async fn one_that_cannot_be_executed_says_why() {
     let mut module = Module::start(with(features(), json!({ "RapidFailsPerMinute": 0 }))).await;
     let folder = module.folder.path();
     let bad = folder.join("bad");
-    std::fs::write(&bad, [0; 100]).unwrap();
+    std::fs::write(&bad, "#!/nowhere/at/all\n").unwrap();
     std::fs::set_permissions(&bad, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let file = folder.join("module.json");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -66,10 +66,12 @@ async fn one_that_never_gets_ready_is_ended() {
 #[tokio::test]
 async fn one_that_hangs_at_its_stop_is_ended_with_what_it_has_started() {
     let seconds = unique();
-    let stubborn = format!("trap '' TERM; (trap '' TERM; sleep {seconds}) & while :; do sleep 0.1; done");
+    let stubborn =
+        format!("trap '' TERM; (trap '' TERM; touch up; exec sleep {seconds}) & while :; do sleep 0.1; done");
     let mut module = Module::start(with(script(&stubborn), json!({ "ShutdownTimeLimit": "00:00:01" }))).await;
     let _client = module.client().await;
-    module.until(|_| is_running(&format!("sleep {seconds}"))).await;
+    let up = module.folder.path().join("up");
+    module.until(|_| up.exists()).await;
     let begun = Instant::now();
     module.stop().await;
     let took = begun.elapsed();

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::load::Load;
 use super::module::{Module, features, kill, pids, with};
 use crate::program::{Folder, binary};
-use crate::support::within;
+use crate::support::{soon, within};
 
 /// Puts a program in the place of another, as deploying does.
 fn deploy(path: &Path, content: &[u8]) {
@@ -65,12 +65,14 @@ async fn when_a_worker_is_killed_under_load_nobody_is_refused() {
     module.running(1).await;
     let load = Load::start(module.address(0));
     load.each_has_connected_since(&[]).await;
-    for _ in 0..20 {
-        let pid = module.running(1).await[0];
+    for starts in 1..=20 {
+        let is_next = |status: &Value| status["starts"] == starts && status["state"] == "running";
+        let pid = pids(&module.until(is_next).await)[0];
         let before = load.connections();
         kill(pid);
         load.each_has_connected_since(&before).await;
     }
+    module.until(|status| status["starts"] == 21).await;
     let tally = load.stop().await;
     assert_eq!(tally.refused, 0, "{:?}", tally.failures);
     // At the most what each client had under way at the time.
@@ -94,6 +96,23 @@ async fn a_new_worker_that_fails_leaves_the_old_one_where_it_is() {
     deploy(&module.folder.path().join("shop"), &launcher());
     module.recycle().await;
     assert_ne!(module.running(1).await, pid);
+    module.stop().await;
+}
+
+#[tokio::test]
+async fn the_old_worker_serves_until_the_new_one_says_that_it_is_ready() {
+    let mut module = deployed(json!({})).await;
+    assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    module.running(1).await;
+    let slow = format!("#!/bin/sh\nsleep 1.5; exec {}\n", binary("features").display());
+    deploy(&module.folder.path().join("shop"), slow.as_bytes());
+    module.recycle().await;
+    module.until(|status| pids(status).len() == 1).await;
+    let printed = module.printed();
+    let (_, second) = printed.split_once("Application started").unwrap();
+    let (before, _) = second.split_once("Application started").unwrap();
+    assert!(!before.contains("shutting down"), "{printed}");
+    assert!(second.contains("shutting down"), "{printed}");
     module.stop().await;
 }
 
@@ -141,9 +160,17 @@ async fn a_request_under_way_is_finished_by_the_old_worker() {
     slow.send("GET /delay/1500 HTTP/1.1\r\nHost: a\r\n\r\n").await;
     sleep(Duration::from_millis(200)).await;
     module.recycle().await;
-    // The next answer on a connection of the old one is the last.
-    let last = idle.get("/plaintext").await;
-    assert!(last.text() == "Hello, World!" && last.closes(), "{last:?}");
+    // As soon as the old one has heard of it, the next answer on a connection of its own is the last.
+    soon(async {
+        loop {
+            let answer = idle.get("/plaintext").await;
+            assert_eq!(answer.text(), "Hello, World!");
+            if answer.closes() {
+                return;
+            }
+        }
+    })
+    .await;
     let last = slow.response().await;
     assert!(last.text() == "after 1500 ms" && last.closes(), "{last:?}");
     module.running(1).await;
