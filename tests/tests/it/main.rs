@@ -25,6 +25,7 @@ mod layers;
 mod limits;
 mod malformed;
 mod module_config;
+mod module_control;
 mod module_in_process;
 mod module_out_of_process;
 mod pipelines;
