@@ -34,7 +34,8 @@ use crate::{ApplicationOptions, ApplicationStatus, ModuleOptions, SettingsError}
 ///   until it is over. Clients wait in the queues of the sockets for that time, up to what their `Backlog` holds.
 /// * **Ready** is a worker when it says `READY=1` to the socket in `NOTIFY_SOCKET`, as everything under `hosting` does; only
 ///   the worker itself is heard, no process that it has started. A program that has never said so is taken for ready when
-///   it is the only one and the connection that has waited is taken, else when it has lived for a second. A worker that is
+///   it is the only one and the connection that has waited is taken, else when it has lived for a second. Once one of its
+///   workers has said so, the others are waited for. A worker that is
 ///   not ready within `startupTimeLimit` is ended, which is a failure.
 /// * **[Recycling](Self::recycle)** starts the new worker first, and tells the old one to end when the new one is ready. With
 ///   `shutdownTimeLimit` of two seconds and more the old one ends gently: it takes no new connections, and each of its

@@ -2,7 +2,7 @@
 //!
 //! This crate has the settings of that: an application's own [`web.config`](WebConfig), the [section
 //! `Module`](ModuleOptions) of the module's file, the [command line](command) that an application is started with, and the
-//! [routes](Routes) by which requests find their application.
+//! [routes](Routes) by which requests find their application. An application [`InProcess`] serves the module's sockets itself.
 //!
 //! ```
 //! use server_module::WebConfig;

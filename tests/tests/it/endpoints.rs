@@ -18,6 +18,35 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Client, SOON, hello, loopback, manual, options, socket_address, soon, start, status};
 
+#[tokio::test]
+async fn an_endpoint_can_be_bound_for_another_process() {
+    let bound = loopback().name("web").bind().unwrap();
+    let address = socket_address(bound.address());
+    assert!(bound.name() == Some("web") && address.port() != 0 && bound.sockets().count() == 1);
+    // Nobody accepts, and nobody is refused.
+    let client = soon(TcpStream::connect(address)).await.unwrap();
+    let error = Endpoint::tcp(address).bind().unwrap_err();
+    assert!(error.is_address_in_use(), "{error}");
+    // A descriptor that is handed on keeps it open.
+    let handed = bound.sockets().next().unwrap().try_clone_to_owned().unwrap();
+    drop(bound);
+    let running = start(options([Endpoint::descriptor(handed)]), hello).await;
+    assert_eq!(Client::new(client).get("/").await.text(), "Hello, World!");
+    drop(running);
+
+    let folder = Folder::new("bound");
+    let bound = Endpoint::unix(folder.socket()).unix_mode(0o600).bind().unwrap();
+    assert_eq!(std::fs::metadata(folder.socket()).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(bound);
+    assert!(!folder.socket().exists());
+
+    let error = Endpoint::listener(memory().0).bind().unwrap_err();
+    assert!(error.is_configuration() && error.to_string().contains("cannot be handed on"), "{error}");
+    let error = loopback().unix_mode(0o600).bind().unwrap_err();
+    assert!(error.is_configuration(), "{error}");
+    assert_eq!(Endpoint::localhost(crate::program::free_port()).bind().unwrap().sockets().count(), 2);
+}
+
 pub(crate) async fn start_error(options: KestrelOptions) -> StartError {
     soon(Box::new(Kestrel::new(options)).start(App::new(hello))).await.expect_err("the start fails")
 }

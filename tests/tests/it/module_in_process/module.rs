@@ -152,6 +152,18 @@ impl Module {
         within(LONG, client.response_whenever()).await.text().to_owned()
     }
 
+    /// How often the system has given the module a processor.
+    pub(super) fn turns(&self) -> u64 {
+        let threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id().unwrap())).unwrap().flatten();
+        let texts = threads.map(|thread| std::fs::read_to_string(thread.path().join("status")).unwrap());
+        let of_one = |text: String| -> u64 {
+            let lines = text.lines().filter_map(|line| line.split_once("ctxt_switches:"));
+            lines.map(|(_, count)| count.trim().parse::<u64>().unwrap()).sum()
+        };
+        texts.map(of_one).sum()
+    }
+
     /// Ends the module as nobody can be told.
     pub(super) async fn kill(mut self) -> Folder {
         self.child.start_kill().unwrap();

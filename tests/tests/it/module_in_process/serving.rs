@@ -1,6 +1,7 @@
 //! What a worker is started with, and what it serves.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -150,5 +151,56 @@ async fn variables_and_limits_are_those_of_the_application() {
     // It leads a group of its own, and has nothing open but the standard descriptors, the socket and the report.
     assert_eq!(lines[..7], ["123", "open", "", "Web", &pid, &pid, &folder], "{report}");
     assert!(lines.len() == 7, "{}", module.events());
+    module.stop().await;
+}
+
+#[tokio::test]
+async fn connections_of_a_worker_do_not_even_wake_the_module() {
+    let mut module = Module::start(features()).await;
+    assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    module.running(1).await;
+    // It may still be busy with the answer.
+    let mut before = module.turns();
+    soon(async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = module.turns();
+            if now == before {
+                return;
+            }
+            before = now;
+        }
+    })
+    .await;
+    for _ in 0..200 {
+        assert_eq!(module.get("/plaintext").await, "Hello, World!");
+    }
+    assert!(module.turns() - before < 20, "{before} {}", module.turns());
+    module.stop().await;
+}
+
+#[tokio::test]
+async fn a_worker_belongs_to_its_user() {
+    let keys = json!({ "User": "nobody", "Group": "0", "RapidFailsPerMinute": 0 });
+    let mut module = Module::start(with(script("while :; do sleep 0.1; done"), keys)).await;
+    let _client = module.client().await;
+    if rustix::process::geteuid().is_root() {
+        let status = module.until(|status| pids(status).len() == 1).await;
+        let of = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        // Before its last step it is as the module is.
+        module.until(|_| of(pids(&status)[0]).contains("Name:\tsh\n")).await;
+        let text = of(pids(&status)[0]);
+        let numbers = |key: &str| -> Vec<String> {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.split_whitespace().map(str::to_owned).collect()
+        };
+        let user = numbers("Uid:");
+        assert!(user.len() == 4 && user.iter().all(|id| *id == user[0]) && user[0] != "0", "{text}");
+        assert_eq!(numbers("Gid:"), ["0"; 4]);
+    } else {
+        let status = module.until(|status| status["state"] == "disabled").await;
+        assert_eq!(status["lastExit"], "exit code 126, before it was ready");
+        assert!(module.events().contains("not permitted"), "{}", module.events());
+    }
     module.stop().await;
 }
