@@ -62,10 +62,8 @@ async fn main() -> ExitCode {
             "silent" => tokio::time::sleep(LIFE).await,
             "elsewhere" => drop(serve("http://127.0.0.1:0").await),
             "deaf" | "plain" => drop(serve(&url).await),
-            "forks" => {
-                if Command::new("sleep").arg(LIFE.as_secs().to_string()).spawn().is_ok() {
-                    drop(serve(&url).await);
-                }
+            "forks" if Command::new("sleep").arg(LIFE.as_secs().to_string()).spawn().is_ok() => {
+                drop(serve(&url).await);
             }
             _ => {}
         }
