@@ -3,6 +3,8 @@
 //! It takes commands from its standard input, one a line: `status`, `recycle`, `stop`. Answers begin with `= `, since the
 //! application prints to the same place; events go to standard error.
 
+#![expect(clippy::print_stdout, reason = "the tests read what it prints")]
+
 use std::error::Error;
 use std::process::ExitCode;
 
