@@ -41,7 +41,7 @@ pub(super) fn script(script: &str) -> Value {
 
 /// With these keys over the others.
 pub(super) fn with(mut application: Value, keys: Value) -> Value {
-    let keys = keys.as_object().unwrap().clone();
+    let Value::Object(keys) = keys else { panic!("{keys} has no keys") };
     application.as_object_mut().unwrap().extend(keys);
     application
 }
