@@ -14,11 +14,20 @@ pub const PREFIX: &[&str] =
 const FEW: u64 = 500;
 const MANY: u64 = 4500;
 
-/// What curl sends.
-const REQUEST: &[u8] =
-    b"GET /plaintext HTTP/1.1\r\nHost: localhost:5000\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\n\r\n";
+/// What curl sends, without the end of the head.
+const REQUEST: &str =
+    "GET /plaintext HTTP/1.1\r\nHost: localhost:5000\r\nUser-Agent: curl/8.14.1\r\nAccept: */*\r\n";
 
-/// The user-space instructions of one request, of those that go out in pieces of `batch` on one connection.
+/// The requests that are counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Requests {
+    /// How many go out in one piece.
+    pub batch: u64,
+    /// Lines that come behind those that curl sends, each with its end.
+    pub fields: &'static str,
+}
+
+/// The user-space instructions of one request, of those that go out on one connection.
 ///
 /// `start` starts the server with [`PREFIX`] before its command line, twice: the difference between few and many
 /// requests is free of the server's start and end.
@@ -26,17 +35,18 @@ const REQUEST: &[u8] =
 /// # Errors
 /// When a server cannot be started or does not answer, or callgrind says nothing.
 pub fn per_request(
-    batch: u64,
+    requests: Requests,
     mut start: impl FnMut() -> Result<RunningServer, Error>,
 ) -> Result<f64, Error> {
-    let mut total = |requests: u64| {
+    let batch = requests.batch;
+    let mut total = |count: u64| {
         let server = start()?;
-        ask(&server, requests / batch, batch)?;
+        ask(&server, count / batch, requests)?;
         collected(&server.stop()?)
     };
     let (few, many) = (total(FEW / batch * batch)?, total(MANY / batch * batch)?);
-    let requests = (MANY / batch * batch) - (FEW / batch * batch);
-    Ok((many as f64 - few as f64) / requests as f64)
+    let count = (MANY / batch * batch) - (FEW / batch * batch);
+    Ok((many as f64 - few as f64) / count as f64)
 }
 
 /// The sum over the processes that callgrind has followed.
@@ -49,14 +59,14 @@ fn collected(report: &str) -> Result<u64, Error> {
     Ok(counts.iter().sum())
 }
 
-fn ask(server: &RunningServer, batches: u64, batch: u64) -> Result<(), Error> {
+fn ask(server: &RunningServer, batches: u64, requests: Requests) -> Result<(), Error> {
     let mut stream = TcpStream::connect(server.address())?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let requests = REQUEST.repeat(usize::try_from(batch)?);
+    let piece = format!("{REQUEST}{}\r\n", requests.fields).repeat(usize::try_from(requests.batch)?);
     for _ in 0..batches {
-        stream.write_all(&requests)?;
-        read_responses(&mut stream, batch)?;
+        stream.write_all(piece.as_bytes())?;
+        read_responses(&mut stream, requests.batch)?;
     }
     Ok(())
 }

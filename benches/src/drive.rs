@@ -47,10 +47,10 @@ pub fn measure(peer: &Peer, workload: &Workload, folders: &Folders, seconds: u32
     let start = || RunningServer::of(peer, workload, folders, server);
     match workload.load {
         Load::Callgrind { mode } => {
-            let batch = if mode == "pipeline" { 16 } else { 1 };
+            let requests = callgrind::Requests { batch: if mode == "pipeline" { 16 } else { 1 }, fields: "" };
             let prefix = [server, callgrind::PREFIX].concat();
             let count =
-                callgrind::per_request(batch, || RunningServer::of(peer, workload, folders, &prefix))?;
+                callgrind::per_request(requests, || RunningServer::of(peer, workload, folders, &prefix))?;
             Ok(Sample::from([(Measure::Instructions, count)]))
         }
         Load::StartUp => start_up(start),

@@ -170,7 +170,11 @@ impl RunningServer {
         Ok(Process::new(self.child.id().cast_signed())?.fd_count()?)
     }
 
-    fn processes(&self) -> Result<Vec<Process>, Error> {
+    /// The process and those that it has started.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn processes(&self) -> Result<Vec<Process>, Error> {
         let mut found = vec![Process::new(self.child.id().cast_signed())?];
         let mut next = 0;
         while let Some(process) = found.get(next) {

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -150,12 +150,45 @@ where
 {
     fn handle(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let mut service = self.0.clone();
-        let future = async move {
-            let Ok(()) = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
-            let Ok(response) = service.call(request).await;
-            response.map(Body::new)
-        };
-        Box::pin(CatchPanic { future })
+        // Nearly every service is ready at once. Then its future is made before it is boxed, so that the request is moved
+        // and stored once. Nobody is woken by this look; one that is not ready is asked again by who waits for it.
+        let look = || service.poll_ready(&mut Context::from_waker(Waker::noop()));
+        match catch_unwind(AssertUnwindSafe(look)) {
+            Ok(Poll::Ready(Ok(()))) => match catch_unwind(AssertUnwindSafe(|| service.call(request))) {
+                Ok(future) => Box::pin(CatchPanic { future: Answer { future: Infallibly { future } } }),
+                Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
+            },
+            Ok(Poll::Pending) => Box::pin(CatchPanic { future: when_ready(service, request) }),
+            Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
+        }
+    }
+}
+
+async fn when_ready<S, B>(mut service: S, request: Request<Body>) -> Response<Body>
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Ok(()) = std::future::poll_fn(|cx| service.poll_ready(cx)).await;
+    let Ok(response) = service.call(request).await;
+    response.map(Body::new)
+}
+
+pin_project_lite::pin_project! {
+    /// The response of a service that never fails.
+    struct Infallibly<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future<Output = Result<R, Infallible>>, R> Future for Infallibly<F> {
+    type Output = R;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        self.project().future.poll(cx).map(|Ok(response)| response)
     }
 }
 
@@ -179,7 +212,7 @@ where
 }
 
 pin_project_lite::pin_project! {
-    /// The response of a closure, its body made ours.
+    /// A response, its body made ours.
     struct Answer<F> {
         #[pin]
         future: F,

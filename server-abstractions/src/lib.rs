@@ -44,6 +44,7 @@
 //! | [`ServerAddressesFeature`] | server | yes | yes |
 
 mod address;
+mod address_value;
 mod app;
 mod body;
 mod client_certificate;
@@ -56,6 +57,7 @@ mod path_base;
 mod server;
 
 pub use address::{Address, AddressError, AddressTarget};
+pub use address_value::address_value;
 pub use app::{App, IntoService};
 pub use body::Body;
 #[cfg(feature = "x509")]

@@ -12,11 +12,19 @@ use std::borrow::Cow;
 /// ```
 #[doc(alias = "PathNormalizer")]
 pub fn decode_path(raw: &str) -> Cow<'_, str> {
+    if is_plain(raw) {
+        return Cow::Borrowed(raw);
+    }
     let decoded = if raw.contains('%') { Cow::Owned(percent_decode(raw)) } else { Cow::Borrowed(raw) };
     if !has_dot_segments(&decoded) {
         return decoded;
     }
     Cow::Owned(remove_dot_segments(&decoded))
+}
+
+/// Whether a path has nothing to decode and no dot, as most have none.
+fn is_plain(raw: &str) -> bool {
+    !raw.bytes().any(|byte| matches!(byte, b'%' | b'.'))
 }
 
 fn percent_decode(raw: &str) -> String {

@@ -232,7 +232,7 @@ impl Endpoint {
     }
 
     /// The address as configured; of a descriptor it is known only once it is bound.
-    pub(crate) fn address(&self) -> Option<&Address> {
+    pub fn address(&self) -> Option<&Address> {
         match &self.source {
             EndpointSource::Address(address) => Some(address),
             EndpointSource::Listener(custom) => Some(&custom.address),

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use http::Request;
+use http::header::EXPECT;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use server_abstractions::{App, Body, FeatureCollection};
@@ -82,8 +83,11 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
             }
         }
         request.extensions_mut().insert(FeatureCollection::from_source(state.clone()));
+        let is_expected = state.can_have_body && self.context.is_http1 && waits_for_continue(&request);
         let request = request.map(|body| {
-            if state.can_have_body {
+            if is_expected {
+                Body::new(RequestBody::expected(body, Arc::clone(&state)))
+            } else if state.can_have_body {
                 Body::new(RequestBody::new(body, Arc::clone(&state)))
             } else {
                 Body::empty()
@@ -92,4 +96,11 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         let app = self.app.handle(request);
         Respond::handle(state, app)
     }
+}
+
+/// Whether the client may send its body only when it is told to continue (RFC 9110, section 10.1.1).
+fn waits_for_continue(request: &Request<Incoming>) -> bool {
+    let expectation = request.headers().get(EXPECT);
+    request.version() == Version::HTTP_11
+        && expectation.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

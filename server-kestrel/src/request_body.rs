@@ -15,9 +15,15 @@ use crate::protocol::is_disconnect;
 use crate::refusal::Refusal;
 use crate::request::RequestState;
 
+mod source;
+
+pub(crate) use source::{Expected, invite};
+
+use source::Source;
+
 /// Reads hyper's body, counts it against the limit, and tells the request's state how it ended.
 pub(crate) struct RequestBody {
-    incoming: Incoming,
+    incoming: Source,
     state: Arc<RequestState>,
     progress: Progress,
     /// Whether the last poll found nothing.
@@ -52,6 +58,17 @@ impl Drop for Busy {
 
 impl RequestBody {
     pub(crate) fn new(incoming: Incoming, state: Arc<RequestState>) -> Self {
+        Self::of(Source::Plain(incoming), state)
+    }
+
+    /// The body of a client that may wait until it is told to continue.
+    pub(crate) fn expected(incoming: Incoming, state: Arc<RequestState>) -> Self {
+        let (source, expected) = Source::expected(incoming);
+        state.expect_body(&expected);
+        Self::of(source, state)
+    }
+
+    fn of(incoming: Source, state: Arc<RequestState>) -> Self {
         let busy = Some(Busy::new(&state));
         Self { incoming, state, progress: Progress::Unread, is_waiting: false, busy }
     }
@@ -131,7 +148,7 @@ impl Body for RequestBody {
             }
         };
         this.progress = Progress::Reading { remaining };
-        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        let polled = this.incoming.poll_frame(cx);
         if polled.is_pending() {
             this.set_waiting(true);
             let context = &this.state.context;

@@ -14,6 +14,7 @@ use server_abstractions::{Body, BoxError, BoxFuture};
 
 use crate::refusal::Refusal;
 use crate::request::RequestState;
+use crate::request_body::invite;
 
 mod framing;
 
@@ -80,6 +81,15 @@ impl Future for Respond {
         };
         if let Some(reason) = request.state.poll_abort(cx) {
             return Poll::Ready(Err(aborted(reason)));
+        }
+        if let Some(body) = request.state.body_to_invite() {
+            this.app = Box::pin(async move {
+                invite(body).await;
+                response
+            });
+            // hyper says 100 (Continue) before it looks for the answer again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
         let length = finish_head(&mut response, &request.state);
         let (head, body) = response.into_parts();

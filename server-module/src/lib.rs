@@ -20,21 +20,33 @@
 //! # Ok::<(), server_module::SettingsError>(())
 //! ```
 
+mod application;
+mod backend;
+mod cli;
 pub mod command;
 mod config;
+mod control;
+mod environment;
 mod error;
+mod forward;
+mod front;
 mod in_process;
+mod module;
 mod nearest;
 mod output;
+mod pages;
 mod ranges;
 mod routes;
+mod sockets_only;
 mod status;
 mod web_config;
 mod worker;
 
+pub use cli::run_command_line;
 pub use config::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
 pub use error::SettingsError;
 pub use in_process::InProcess;
+pub use module::run;
 pub use routes::{Found, HostPattern, PathPrefix, Route, RouteError, Routes};
 pub use status::{ApplicationState, ApplicationStatus, WorkerStatus};
 pub use web_config::{AspNetCore, HandlerSettings, HostingModel, WebConfig};

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use exit::Exit;
 pub(crate) use identity::{Identity, IdentityError};
 pub(crate) use launch::{Launch, Output};
-pub(crate) use listener::{Listening, listening, memory};
+pub(crate) use listener::{Listening, is_port_taken, listening, memory};
 
 /// Runs as the guard of a worker, or as what becomes a worker, if the arguments say so: the program of the module starts
 /// itself so. None: it was started by somebody else.
@@ -94,14 +94,6 @@ impl Worker {
         self.guard
     }
 
-    /// How the process has ended, if it has.
-    pub(crate) fn exit(&self) -> Option<Exit> {
-        match &*self.state.borrow() {
-            State::Running => None,
-            State::Ended(exit) | State::Gone(exit) => Some(exit.clone()),
-        }
-    }
-
     /// Waits until the process has ended.
     ///
     /// # Cancel safety
@@ -134,16 +126,6 @@ impl Worker {
     /// Ends its processes at once.
     pub(crate) fn kill(&self) {
         let _ = self.commands.send(guard::KILL);
-    }
-
-    /// Ends it politely, and what is left of it after a limit.
-    pub(crate) async fn stop(&self, limit: Duration) -> Exit {
-        self.terminate();
-        match tokio::time::timeout(limit, self.ended()).await {
-            // What it leaves behind has had its time with it.
-            Ok(_) | Err(_) => self.kill(),
-        }
-        self.gone().await
     }
 }
 

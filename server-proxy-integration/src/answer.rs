@@ -24,6 +24,7 @@ pin_project! {
 }
 
 impl<F, R> AnswerFuture<F, R> {
+    #[inline]
     pub(crate) fn passed(future: F) -> Self {
         Self { step: Step::Passed { future } }
     }
@@ -39,6 +40,7 @@ where
 {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         match self.project().step.project() {
             StepProjection::Passed { future } => Poll::Ready(ready!(future.poll(cx))),

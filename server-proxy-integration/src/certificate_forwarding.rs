@@ -8,7 +8,6 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::OptionsError;
-use crate::fields::Lengths;
 use crate::peer::{KnownPeers, Peer};
 use crate::reload::Rules;
 
@@ -144,11 +143,20 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
-        let rules = self.rules.current();
-        if rules.is_named(&request) {
-            rules.take(&mut request);
-        }
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        let is_named = self.rules.current().is_named(&request);
+        if is_named { self.call_named(request) } else { self.inner.call(request) }
+    }
+}
+
+impl<S> CertificateForwarding<S> {
+    /// Apart from the others, which are passed on as they are.
+    #[inline(never)]
+    fn call_named<B>(&mut self, mut request: Request<B>) -> S::Future
+    where
+        S: Service<Request<B>>,
+    {
+        self.rules.current().take(&mut request);
         self.inner.call(request)
     }
 }
@@ -157,7 +165,6 @@ where
 struct Settled {
     source: CertificateSource,
     known: KnownPeers,
-    lengths: Lengths,
 }
 
 impl CertificateSource {
@@ -184,11 +191,9 @@ impl Settled {
                 "CertificateForwardingOptions.source: the field {header} stands for something else; choose another one"
             )));
         }
-        let names = [Some(header), source.chain_header()].into_iter().flatten();
         Ok(Self {
             source: source.clone(),
             known: KnownPeers::new(known_proxies, known_networks, *trust_unix_sockets),
-            lengths: Lengths::of(names),
         })
     }
 
@@ -197,10 +202,9 @@ impl Settled {
     fn is_named<B>(&self, request: &Request<B>) -> bool {
         let is_named =
             |name: &HeaderName| name == self.source.header() || Some(name) == self.source.chain_header();
-        request.headers().keys().any(|name| self.lengths.have_one_like(name) && is_named(name))
+        request.headers().keys().any(is_named)
     }
 
-    #[inline(never)]
     fn take<B>(&self, request: &mut Request<B>) {
         let peer = Peer::of_the_socket(request);
         if self.known.include(peer) {

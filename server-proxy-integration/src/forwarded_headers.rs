@@ -121,7 +121,19 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        let is_forwarded = self.rules.current().finds_something(request.headers());
+        if is_forwarded { self.call_forwarded(request) } else { self.inner.call(request) }
+    }
+}
+
+impl<S> ForwardedHeaders<S> {
+    /// Apart from the others, which are passed on as they are.
+    #[inline(never)]
+    fn call_forwarded<B>(&mut self, mut request: Request<B>) -> S::Future
+    where
+        S: Service<Request<B>>,
+    {
         self.rules.current().apply(&mut request);
         self.inner.call(request)
     }

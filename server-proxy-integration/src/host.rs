@@ -48,6 +48,16 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
+/// Whether a host is just this name, with or without a port.
+#[inline]
+fn is_host(name: &[u8], host: &[u8]) -> bool {
+    match host.strip_prefix(name) {
+        Some([]) => true,
+        Some([b':', port @ ..]) => !port.is_empty() && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
 /// The hosts that are allowed: names, `*.` and the end of names, or all.
 #[derive(Clone, Debug)]
 pub(crate) struct HostPatterns {
@@ -91,7 +101,7 @@ impl HostPatterns {
     pub(crate) fn allow(&self, host: &[u8]) -> bool {
         let Some(patterns) = &self.patterns else { return true };
         // Most requests name a host just as it is allowed, which needs no closer look.
-        if patterns.iter().any(|pattern| matches!(pattern, Pattern::Name(name) if **name == *host)) {
+        if patterns.iter().any(|pattern| matches!(pattern, Pattern::Name(name) if is_host(name, host))) {
             return true;
         }
         let Some((name, _)) = split_host(host) else { return false };

@@ -125,11 +125,10 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let filter = self.rules.current();
-        if filter.allows(&request) {
-            AnswerFuture::passed(self.inner.call(request))
-        } else {
-            AnswerFuture::answered(if filter.include_message { refuse_with_page } else { refuse })
+        let refusal = self.rules.current().refusal(&request);
+        match refusal {
+            None => AnswerFuture::passed(self.inner.call(request)),
+            Some(answer) => AnswerFuture::answered(answer),
         }
     }
 }
@@ -156,6 +155,15 @@ impl Filter {
             allow_empty: options.allow_empty_hosts,
             include_message: options.include_failure_message,
         })
+    }
+
+    /// The answer to a request that is refused.
+    #[inline]
+    fn refusal<B, R: From<Bytes>>(&self, request: &Request<B>) -> Option<fn() -> Response<R>> {
+        if self.allows(request) {
+            return None;
+        }
+        Some(if self.include_message { refuse_with_page } else { refuse })
     }
 
     fn allows<B>(&self, request: &Request<B>) -> bool {

@@ -54,10 +54,18 @@ impl PathBaseLayer {
         Ok(Self { prefix: prefix.trim_end_matches('/').into() })
     }
 
+    /// Whether a path can lie below the prefix: it begins with it, or has something to decode.
     #[inline]
-    pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
+    fn may_concern(&self, path: &str) -> bool {
         // To decode a path makes it no longer, so a shorter one does not lie below the prefix.
-        if !self.prefix.is_empty() && request.uri().path().len() >= self.prefix.len() {
+        let Some(begin) = path.as_bytes().get(..self.prefix.len()) else { return false };
+        !begin.is_empty()
+            && (begin.eq_ignore_ascii_case(self.prefix.as_bytes())
+                || path.bytes().any(|byte| matches!(byte, b'%' | b'.')))
+    }
+
+    pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
+        if self.may_concern(request.uri().path()) {
             take_path_base(request, &self.prefix);
         }
     }
@@ -91,7 +99,19 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        let may_lie_below = self.layer.may_concern(request.uri().path());
+        if may_lie_below { self.call_below(request) } else { self.inner.call(request) }
+    }
+}
+
+impl<S> PathBase<S> {
+    /// Apart from the others, which are passed on as they are.
+    #[inline(never)]
+    fn call_below<B>(&mut self, mut request: Request<B>) -> S::Future
+    where
+        S: Service<Request<B>>,
+    {
         self.layer.apply(&mut request);
         self.inner.call(request)
     }

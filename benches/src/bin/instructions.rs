@@ -1,5 +1,5 @@
 //! Counts the user-space instructions of a keep-alive `GET /plaintext` under callgrind and compares them with those
-//! of bare hyper: `cargo build --release -p benches -p features && ./target/release/instructions`.
+//! of a yardstick, mostly bare hyper: `cargo build --release -p benches -p features && ./target/release/instructions`.
 //!
 //! With `--check` a ratio that is more than 3 % above its baseline in `benches/instructions.json` makes the exit code
 //! 1. Whoever raises a baseline says why in the commit.
@@ -8,44 +8,66 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
+use benches::callgrind::{self, Requests};
 use benches::server::{RunningServer, free_address, with_prefix};
-use benches::{Error, callgrind, say};
+use benches::{Error, say};
 
 /// A ratio may be so many times its baseline.
 const TOLERANCE: f64 = 1.03;
 
 const BASELINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json");
 
+const ONE: Requests = Requests { batch: 1, fields: "" };
+
+/// What a proxy adds.
+const FORWARDED: Requests = Requests {
+    fields: "X-Forwarded-For: 203.0.113.60\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n",
+    ..ONE
+};
+
 /// What is compared: a program and its yardstick on the same kind of runtime.
-const PAIRS: [Pair; 3] = [
+const PAIRS: [Pair; 5] = [
     Pair {
         name: "kestrel",
-        about: "Kestrel, on a runtime of one thread",
-        batch: 1,
+        about: "Kestrel, on a runtime of one thread, to bare hyper",
+        requests: ONE,
         program: Program { file: "kestrel", arguments: &[] },
         yardstick: Program { file: "bare-hyper", arguments: &[] },
     },
     Pair {
         name: "kestrel-pipelined",
         about: "the same, 16 requests in one piece",
-        batch: 16,
+        requests: Requests { batch: 16, ..ONE },
         program: Program { file: "kestrel", arguments: &[] },
         yardstick: Program { file: "bare-hyper", arguments: &["--pipeline-flush"] },
     },
     Pair {
         name: "hosted",
-        about: "the features sample, hosted, as `#[tokio::main]` runs it",
-        batch: 1,
+        about: "the features sample, hosted, as `#[tokio::main]` runs it, to bare hyper",
+        requests: ONE,
         program: Program { file: "features", arguments: &["--no-launch-profile"] },
         yardstick: Program { file: "bare-hyper", arguments: &["--multi-thread"] },
+    },
+    Pair {
+        name: "behind-proxy-unused",
+        about: "four layers of server-proxy-integration that find nothing, to the same service without them",
+        requests: ONE,
+        program: Program { file: "kestrel-behind-proxy", arguments: &["--layers"] },
+        yardstick: Program { file: "kestrel-behind-proxy", arguments: &[] },
+    },
+    Pair {
+        name: "behind-proxy",
+        about: "the same, of which one believes three fields",
+        requests: FORWARDED,
+        program: Program { file: "kestrel-behind-proxy", arguments: &["--layers"] },
+        yardstick: Program { file: "kestrel-behind-proxy", arguments: &[] },
     },
 ];
 
 struct Pair {
     name: &'static str,
     about: &'static str,
-    /// How many requests go out in one piece.
-    batch: u64,
+    requests: Requests,
     program: Program,
     yardstick: Program,
 }
@@ -68,10 +90,10 @@ fn run() -> Result<(), Error> {
     let folder = std::env::current_exe()?.parent().map(Path::to_owned).unwrap_or_default();
     let baselines: BTreeMap<String, f64> = serde_json::from_slice(&std::fs::read(BASELINES)?)?;
     let mut too_high = Vec::new();
-    say("| program | instructions per request | bare hyper | ratio |\n|---|---|---|---|");
+    say("| program | instructions per request | yardstick | ratio |\n|---|---|---|---|");
     for pair in PAIRS {
-        let count = count(&folder, &pair.program, pair.batch)?;
-        let bare = self::count(&folder, &pair.yardstick, pair.batch)?;
+        let count = count(&folder, &pair.program, pair.requests)?;
+        let bare = self::count(&folder, &pair.yardstick, pair.requests)?;
         let ratio = count / bare;
         say(format_args!("| {} | {count:.0} | {bare:.0} | {ratio:.3} |", pair.about));
         let baseline =
@@ -88,8 +110,8 @@ fn run() -> Result<(), Error> {
     Ok(())
 }
 
-fn count(folder: &Path, program: &Program, batch: u64) -> Result<f64, Error> {
-    callgrind::per_request(batch, || {
+fn count(folder: &Path, program: &Program, requests: Requests) -> Result<f64, Error> {
+    callgrind::per_request(requests, || {
         let address = free_address()?;
         let mut command = with_prefix(callgrind::PREFIX, folder.join(program.file));
         command.args(program.arguments).args(["--urls", &format!("http://{address}")]);

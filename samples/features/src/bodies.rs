@@ -2,8 +2,9 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hosting::header::{HeaderName, TRAILER};
 use hosting::server_abstractions::ConnectionLifetimeFeature;
-use hosting::{Body, Request, RequestFeatures, Response, StatusCode};
+use hosting::{Body, HeaderMap, HeaderValue, Request, RequestFeatures, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
@@ -11,6 +12,7 @@ use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
 use crate::answer::{empty, with_type};
+use crate::connection::fields_json;
 
 /// The size of a piece of a streamed body.
 const PIECE: usize = 16 * 1024;
@@ -32,15 +34,44 @@ pub(crate) fn echo(request: Request<Body>) -> Response<Body> {
 
 /// The length of the request's body. What is above the server's limit, the server answers.
 pub(crate) async fn count(request: Request<Body>) -> Response<Body> {
-    let mut body = request.into_body();
-    let mut count = 0;
+    match read(request.into_body()).await {
+        Some((length, _)) => with_type("text/plain", Body::from(length.to_string())),
+        None => empty(StatusCode::BAD_REQUEST),
+    }
+}
+
+/// The trailers of the request as a document, and one of the answer: the length of the request's body. Over HTTP/1.1 it
+/// is sent to those only who ask for trailers (`TE: trailers`).
+pub(crate) async fn trailers(request: Request<Body>) -> Response<Body> {
+    let Some((length, trailers)) = read(request.into_body()).await else {
+        return empty(StatusCode::BAD_REQUEST);
+    };
+    let name = HeaderName::from_static("x-length");
+    let own = HeaderMap::from_iter([(name.clone(), HeaderValue::from(length))]);
+    let document = Bytes::from(fields_json(&trailers).to_string());
+    // A body that declares no length, since one with a length has no trailers over HTTP/1.1.
+    let (mut sender, body) = Channel::<Bytes, io::Error>::new(1);
+    tokio::spawn(async move {
+        if sender.send_data(document).await.is_ok() {
+            // One that fails has no receiver: the client has gone.
+            let _ = sender.send_trailers(own).await;
+        }
+    });
+    let mut response = with_type("application/json", Body::new(body));
+    response.headers_mut().insert(TRAILER, name.into());
+    response
+}
+
+/// The length and the trailers of a body, unless it breaks off.
+async fn read(mut body: Body) -> Option<(u64, HeaderMap)> {
+    let (mut length, mut trailers) = (0, HeaderMap::new());
     while let Some(frame) = body.frame().await {
-        match frame {
-            Ok(frame) => count += frame.data_ref().map_or(0, Bytes::len),
-            Err(_) => return empty(StatusCode::BAD_REQUEST),
+        match frame.ok()?.into_data() {
+            Ok(data) => length += data.len() as u64,
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
         }
     }
-    with_type("text/plain", Body::from(count.to_string()))
+    Some((length, trailers))
 }
 
 pub(crate) fn streamed(length: u64) -> Response<Body> {

@@ -5,7 +5,7 @@ use hosting::server_abstractions::{
     HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature, HttpResponseTrailersFeature,
     HttpSchemeFeature, HttpUpgradeFeature, ServerAddressesFeature, TlsConnectionFeature, TlsHandshakeFeature,
 };
-use hosting::{Body, Request, RequestFeatures, Response};
+use hosting::{Body, HeaderMap, Request, RequestFeatures, Response};
 use serde_json::{Value, json};
 
 use crate::answer::with_type;
@@ -87,13 +87,15 @@ pub(crate) fn json(request: &Request<Body>) -> Response<Body> {
     with_type("application/json", Body::from(facts(request).to_string()))
 }
 
-/// Each field with its values in the order in which they came.
 pub(crate) fn headers_json(request: &Request<Body>) -> Response<Body> {
-    let headers = request.headers();
-    let fields = headers.keys().map(|name| {
-        let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    with_type("application/json", Body::from(fields_json(request.headers()).to_string()))
+}
+
+/// Each field with its values in the order in which they came.
+pub(crate) fn fields_json(fields: &HeaderMap) -> Value {
+    let fields = fields.keys().map(|name| {
+        let values = fields.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         (name.to_string(), values.collect::<Vec<_>>().into())
     });
-    let fields: serde_json::Map<String, Value> = fields.collect();
-    with_type("application/json", Body::from(Value::from(fields).to_string()))
+    fields.collect::<serde_json::Map<String, Value>>().into()
 }

@@ -7,6 +7,7 @@
 //! | `/plaintext`, `/json` | a small text, a small document |
 //! | `/echo` | the request's body, streamed, with its trailers |
 //! | `/count` | the length of the request's body |
+//! | `/trailers` | the trailers of the request, and as a trailer the length of its body |
 //! | `/bytes/{n}` | n bytes, streamed without a declared length |
 //! | `/file/{n}` | a file of n bytes, with its length |
 //! | `/delay/{ms}` | after a while |
@@ -45,6 +46,7 @@ pub async fn handle(request: Request<Body>) -> Response<Body> {
         ("json", None) => with_type("application/json", Body::from(r#"{"message":"Hello, World!"}"#)),
         ("echo", None) => bodies::echo(request),
         ("count", None) => bodies::count(request).await,
+        ("trailers", None) => bodies::trailers(request).await,
         ("bytes", Some(length)) => bodies::streamed(length),
         ("file", Some(length)) => bodies::file(length).await,
         ("delay", Some(milliseconds)) => {

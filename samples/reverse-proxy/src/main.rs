@@ -7,27 +7,19 @@
 //! | `/whoami` | who the client is, and where it thinks it is, as the proxy tells |
 //! | `/healthz/live`, `/healthz/ready` | 200; the second one 503 from the moment when the application stops |
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+mod forwarded;
 
-use hosting::server_abstractions::{HttpConnectionFeature, ProxyProtocolFeature};
+use hosting::server_abstractions::{HttpConnectionFeature, ProxyProtocolFeature, TlsConnectionFeature};
 use hosting::{
-    Body, CancellationToken, Error, ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions,
-    HttpRequestFeature, Request, RequestFeatures, Response, StatusCode, WebApplication,
+    Body, CancellationToken, Error, HttpRequestFeature, Request, RequestFeatures, Response, StatusCode,
+    WebApplication,
 };
 use serde_json::json;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    // Believes the proxies of this machine, and whoever may write to the application's Unix socket. Proxies on other
-    // machines are added to `known_proxies` or `known_networks`.
-    let forwarded = ForwardedHeadersLayer::new(&ForwardedHeadersOptions {
-        fields: ForwardedFields::ALL,
-        known_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
-        known_networks: Vec::new(),
-        trust_unix_sockets: true,
-        ..ForwardedHeadersOptions::default()
-    })?;
     let builder = WebApplication::builder();
+    let forwarded = forwarded::layer(builder.configuration())?;
     let stopping = builder.lifetime().stopping().clone();
     builder
         .pipeline(move |pipeline| {
@@ -56,6 +48,8 @@ async fn who(request: Request<Body>) -> Response<Body> {
     let features = request.features();
     let connection = features.get::<dyn HttpConnectionFeature>();
     let proxy = features.get::<dyn ProxyProtocolFeature>();
+    let tls = features.get::<dyn TlsConnectionFeature>();
+    let certificate = tls.as_ref().and_then(|tls| tls.client_certificate());
     let path_base = request.path_base();
     let facts = json!({
         "remote": connection.and_then(|connection| connection.remote_address()).map(|address| address.ip().to_string()),
@@ -63,6 +57,7 @@ async fn who(request: Request<Body>) -> Response<Body> {
         "host": request.headers().get("host").and_then(|host| host.to_str().ok()),
         // The last part is this answer's own place.
         "path_base": path_base.strip_suffix("/whoami").unwrap_or(&path_base),
+        "client_certificate": certificate.map(|certificate| certificate.subject()),
         "protocol": request.protocol(),
         "proxy_protocol": proxy.as_ref().map(|proxy| proxy.version()),
         "authority": proxy.as_ref().and_then(|proxy| proxy.authority()),

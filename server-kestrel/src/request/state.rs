@@ -1,7 +1,7 @@
 //! The state of one request, which is its features.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Context;
 
 use atomic_waker::AtomicWaker;
@@ -17,6 +17,7 @@ use super::ConnectionContext;
 use super::rates::Direction;
 use crate::connection::Signals;
 use crate::refusal::Refusal;
+use crate::request_body::Expected;
 
 mod features;
 
@@ -55,6 +56,8 @@ struct Rare {
     protocol: Option<Protocol>,
     request_trailers: Mutex<Option<HeaderMap>>,
     response_trailers: Mutex<ResponseTrailers>,
+    /// The body, as long as somebody has it, of a client that may wait for 100 (Continue).
+    expected: OnceLock<Weak<Expected>>,
 }
 
 #[derive(Default)]
@@ -130,6 +133,20 @@ impl RequestState {
     pub(crate) fn begin_body(&self) -> u64 {
         self.is_body_read.store(true, Ordering::Relaxed);
         self.max_body_size.load(Ordering::Relaxed)
+    }
+
+    /// The client may wait with this body until it is told to continue.
+    pub(crate) fn expect_body(&self, expected: &Arc<Expected>) {
+        // There is one body to a request.
+        let _ = self.rare().expected.set(Arc::downgrade(expected));
+    }
+
+    /// Before the answer begins: the body with which the client must be told to continue, since somebody will read it while
+    /// the request is answered.
+    pub(crate) fn body_to_invite(&self) -> Option<Weak<Expected>> {
+        let body = self.rare.get()?.expected.get()?;
+        let limit = self.max_body_size.load(Ordering::Relaxed);
+        body.upgrade().is_some_and(|body| body.must_be_invited(limit)).then(|| Weak::clone(body))
     }
 
     pub(crate) fn end_body(&self, trailers: Option<&HeaderMap>) {

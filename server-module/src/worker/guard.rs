@@ -184,10 +184,12 @@ impl Guard {
     }
 }
 
-/// The children of this process, which has one thread.
+/// The children of this process, which has one thread. Not every kernel has a list of them.
 fn children() -> Vec<Pid> {
     let path = format!("/proc/self/task/{}/children", getpid());
-    let numbers = fs::read_to_string(path).unwrap_or_default();
-    let numbers = numbers.split_ascii_whitespace().filter_map(|number| number.parse().ok());
-    numbers.filter_map(Pid::from_raw).collect()
+    let numbers = match fs::read_to_string(path) {
+        Ok(list) => list.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect(),
+        Err(_) => super::listener::children_of(getpid().as_raw_pid()),
+    };
+    numbers.into_iter().filter_map(Pid::from_raw).collect()
 }

@@ -29,6 +29,11 @@ pub(crate) fn listening(port: u16, guard: Pid) -> Listening {
     if is_theirs { Listening::Worker } else { Listening::Stranger }
 }
 
+/// Whether somebody listens on a port of 127.0.0.1.
+pub(crate) fn is_port_taken(port: u16) -> bool {
+    !sockets(port).is_empty()
+}
+
 /// The inodes of sockets that take connections to a port of 127.0.0.1.
 fn sockets(port: u16) -> BTreeSet<u64> {
     let is_reached = |address: SocketAddr| {
@@ -62,13 +67,8 @@ pub(crate) fn memory(guard: Pid) -> u64 {
 }
 
 /// The processes that a process has started, and those that they have.
-fn descendants(ancestor: Pid) -> Vec<i32> {
-    let mut children = BTreeMap::<i32, Vec<i32>>::new();
-    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
-        if let Ok(stat) = process.stat() {
-            children.entry(stat.ppid).or_default().push(stat.pid);
-        }
-    }
+pub(super) fn descendants(ancestor: Pid) -> Vec<i32> {
+    let mut children = children();
     let mut found = children.remove(&ancestor.as_raw_pid()).unwrap_or_default();
     let mut at = 0;
     while let Some(pid) = found.get(at) {
@@ -76,4 +76,20 @@ fn descendants(ancestor: Pid) -> Vec<i32> {
         at += 1;
     }
     found
+}
+
+/// The processes that a process has started, or taken over.
+pub(super) fn children_of(pid: i32) -> Vec<i32> {
+    children().remove(&pid).unwrap_or_default()
+}
+
+/// Every process, by the one that has started it.
+fn children() -> BTreeMap<i32, Vec<i32>> {
+    let mut children = BTreeMap::<i32, Vec<i32>>::new();
+    for process in procfs::process::all_processes().into_iter().flatten().flatten() {
+        if let Ok(stat) = process.stat() {
+            children.entry(stat.ppid).or_default().push(stat.pid);
+        }
+    }
+    children
 }

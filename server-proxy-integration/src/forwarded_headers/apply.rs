@@ -1,6 +1,6 @@
 //! Gives a request what is believed.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{Entry, FORWARDED, HOST};
@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use server_abstractions::{
     FeatureCollection, HttpConnectionFeature, HttpRequestFeature, HttpSchemeFeature, PathBase,
-    RequestFeatures,
+    RequestFeatures, address_value,
 };
 
 use super::read::{Believed, Lists};
@@ -241,73 +241,11 @@ fn replace(headers: &mut HeaderMap, name: &HeaderName, lines: Vec<HeaderValue>) 
     }
 }
 
-/// `ip:port` or `[ip]:port`.
-fn address_value(address: SocketAddr) -> HeaderValue {
-    let value = match address {
-        SocketAddr::V4(address) => {
-            let mut text = [0; LONGEST_V4];
-            let length = write_v4(&mut text, address);
-            HeaderValue::from_bytes(&text[..length])
-        }
-        SocketAddr::V6(_) => HeaderValue::try_from(address.to_string()),
-    };
-    // An address is visible ASCII.
-    value.unwrap_or_else(|_| HeaderValue::from_static("unknown"))
-}
-
-/// `255.255.255.255:65535`
-const LONGEST_V4: usize = 21;
-
-/// Writes an address by hand, in a tenth of the time that the formatter takes; returns the length.
-fn write_v4(text: &mut [u8; LONGEST_V4], address: SocketAddrV4) -> usize {
-    let mut at = 0;
-    for octet in address.ip().octets() {
-        at = write_number(text, at, octet.into());
-        text[at] = b'.';
-        at += 1;
-    }
-    text[at - 1] = b':';
-    write_number(text, at, address.port())
-}
-
-/// Writes a number at a place; returns the place behind it.
-fn write_number(text: &mut [u8; LONGEST_V4], mut at: usize, number: u16) -> usize {
-    let mut unit = 10_000;
-    while unit > 1 && number < unit {
-        unit /= 10;
-    }
-    while unit > 0 {
-        text[at] = b'0' + u8::try_from(number / unit % 10).unwrap_or_default();
-        at += 1;
-        unit /= 10;
-    }
-    at
-}
-
 /// A scheme as a field.
 fn scheme_value(scheme: &Scheme) -> Option<HeaderValue> {
     match scheme.as_str() {
         "http" => Some(HeaderValue::from_static("http")),
         "https" => Some(HeaderValue::from_static("https")),
         other => HeaderValue::from_str(other).ok(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address_value;
-
-    #[test]
-    fn an_address_is_written_as_the_formatter_does() {
-        for address in [
-            "0.0.0.0:0",
-            "1.20.255.9:65535",
-            "127.0.0.1:80",
-            "10.100.0.101:10000",
-            "[::1]:9",
-            "[fe80::1]:65535",
-        ] {
-            assert_eq!(address_value(address.parse().unwrap()), address);
-        }
     }
 }

@@ -10,7 +10,7 @@ use server_abstractions::{
 };
 use tokio::sync::Notify;
 
-use crate::support::{Memory, count, echo, hello, status};
+use crate::support::{Memory, channel, count, echo, hello, settle, status};
 
 const WITH_TRAILERS: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n\
     3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n";
@@ -73,6 +73,86 @@ async fn a_client_is_not_told_to_continue_when_the_app_does_not_read() {
     assert_eq!(client.exchange(EXPECTS).await.status, 403);
     // Nobody knows whether the body still comes.
     client.closed().await;
+}
+
+/// The app answers before it reads, and reads while it answers.
+async fn is_told_to_continue_before_the_answer(server: &Memory) {
+    let mut client = server.client().await;
+    client.send(EXPECTS).await;
+    assert_eq!(client.response().await.head, "HTTP/1.1 100 Continue\r\n\r\n");
+    // There are proxies that stall if both come in one piece.
+    assert!(client.is_silent().await);
+    client.send("abc").await;
+    let head = client.take_until("\r\n\r\n").await;
+    assert!(head.starts_with(b"HTTP/1.1 200 OK\r\n"), "{head:?}");
+    client.take_until("abc").await;
+    // One that does not wait gets the same.
+    let mut client = server.client().await;
+    client.send([EXPECTS, "abc"].concat()).await;
+    assert_eq!(client.response().await.status, 100);
+    client.take_until("\r\n\r\n").await;
+    client.take_until("abc").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_a_second_for_a_client_that_was_told_to_continue() {
+    let server = Memory::start(echo).await;
+    let mut client = server.client().await;
+    client.send(EXPECTS).await;
+    assert_eq!(client.response().await.status, 100);
+    let told = tokio::time::Instant::now();
+    client.take_until("HTTP/1.1 200 OK\r\n").await;
+    client.take_until("\r\n\r\n").await;
+    assert_eq!(told.elapsed().as_secs(), 1);
+    client.send("abc").await;
+    client.take_until("abc").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_for_a_body_that_is_dropped_meanwhile() {
+    let server = Memory::start(|request: Request<Body>| async move {
+        tokio::spawn(async move {
+            settle().await;
+            drop(request);
+        });
+        status(403)
+    })
+    .await;
+    let mut client = server.client().await;
+    client.send(EXPECTS).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(client.response().await.status, 100);
+    assert_eq!(client.response().await.status, 403);
+    assert!(began.elapsed().is_zero());
+}
+
+#[tokio::test]
+async fn a_client_is_told_to_continue_before_an_answer_that_is_its_body() {
+    is_told_to_continue_before_the_answer(&Memory::start(echo).await).await;
+}
+
+#[tokio::test]
+async fn a_client_is_told_to_continue_before_an_answer_of_a_task_that_will_read() {
+    let server = Memory::start(|request: Request<Body>| async move {
+        let (mut sender, body) = channel();
+        tokio::spawn(async move {
+            // The answer has begun by then.
+            settle().await;
+            let body = request.into_body().collect().await.unwrap();
+            let _ = sender.send_data(body.to_bytes()).await;
+        });
+        Response::new(body)
+    })
+    .await;
+    is_told_to_continue_before_the_answer(&server).await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_continue_with_too_much_while_it_is_answered() {
+    let server = Memory::start_with(|options| options.limits.max_request_body_size = Some(2), echo).await;
+    let mut client = server.client().await;
+    client.send(EXPECTS).await;
+    assert!(!String::from_utf8_lossy(&client.rest().await).contains("100 Continue"));
 }
 
 #[tokio::test]

@@ -102,8 +102,12 @@ pub(crate) struct Launch {
 impl Launch {
     /// A program of the workspace, without arguments and variables.
     pub(crate) fn of(name: &str) -> Self {
-        let folder = Folder::new();
-        let mut command = Command::new(binary(name));
+        Self::in_folder(Folder::new(), binary(name))
+    }
+
+    /// Any program, with a folder that has been made for it.
+    pub(crate) fn in_folder(folder: Folder, program: impl AsRef<OsStr>) -> Self {
+        let mut command = Command::new(program);
         command
             .env_clear()
             .env("HOME", folder.path())
@@ -133,6 +137,12 @@ impl Launch {
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// What its standard input is; nothing if this is not called.
+    pub(crate) fn input(mut self, input: impl Into<Stdio>) -> Self {
+        self.command.stdin(input);
         self
     }
 
@@ -262,6 +272,11 @@ impl Program {
     /// Its folder.
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -5,28 +5,37 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use rustix::process::Signal;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_rustls::client::TlsStream;
 
 use crate::program::{Folder, Launch, Program, free_port, workspace};
-use crate::support::{Certificate, Client, soon, within};
+use crate::support::{Certificate, Client, client_config, connect_tls_to, soon, within};
 
 mod apache;
+mod documented;
 mod haproxy;
+mod long_lived;
 mod nginx;
 mod process;
+mod restart;
+mod trailers;
 
+use long_lived::passes_on_what_lives_long;
 use process::Process;
+use restart::outlives_a_restart;
+use trailers::{Trailers, passes_trailers_on};
 
 /// A proxy, the application behind it, and where clients find them.
 struct Proxied {
-    program: Program,
+    /// Nobody while it is restarted.
+    program: Option<Program>,
     settings: String,
     http: u16,
     https: u16,
+    certificate: Certificate,
+    /// Whether the proxy ends its client's kept connection when the application ends the one that it has kept itself.
+    closes_kept: bool,
     folder: Folder,
     _proxy: Process,
 }
@@ -43,10 +52,19 @@ fn file(name: &str, replacements: &[(&str, &str)]) -> String {
 }
 
 /// A certificate where the files of the sample have one: chain and key apart, and both in one.
-fn write_certificate(folder: &Folder) {
-    let certificate = Certificate::new();
+fn write_certificate(folder: &Folder) -> Certificate {
+    let certificate = Certificate::named("shop.example");
     folder.write("shop.key", &certificate.key_pem);
     folder.write("shop.pem", certificate.pem.clone() + &certificate.key_pem);
+    certificate
+}
+
+/// The application's settings with its endpoint for the proxy at a Unix socket, which the proxy's user may write to.
+fn on_unix_socket(settings: &str, socket: &Path) -> String {
+    let endpoint = r#"{ "Url": "http://127.0.0.1:5000" }"#;
+    assert!(settings.contains(endpoint), "{settings}");
+    let options = r#""SocketOptions": { "UnixMode": "0666" }"#;
+    settings.replace(endpoint, &format!(r#"{{ "Url": "http://unix:{}", {options} }}"#, socket.display()))
 }
 
 async fn application(settings: &str) -> Program {
@@ -62,6 +80,16 @@ impl Proxied {
     async fn curl(&self, scheme: &str, path: &str, arguments: &[&str]) -> String {
         let port = if scheme == "https" { self.https } else { self.http };
         curl(scheme, port, path, arguments).await
+    }
+
+    async fn tcp(&self) -> TcpStream {
+        soon(TcpStream::connect(("127.0.0.1", self.http))).await.unwrap()
+    }
+
+    async fn tls(&self, protocol: &str) -> TlsStream<TcpStream> {
+        let stream = soon(TcpStream::connect(("127.0.0.1", self.https))).await.unwrap();
+        let config = client_config(&self.certificate, &[protocol]);
+        connect_tls_to("shop.example", stream, config).await.unwrap()
     }
 
     async fn who(&self, scheme: &str, path: &str, arguments: &[&str]) -> Value {
@@ -126,7 +154,7 @@ async fn tells_of_the_client(proxied: &Proxied) {
     assert_eq!(edge, "2");
 }
 
-/// 100 MB each way, with a length and in chunks.
+/// 100 MB each way, with a length and in chunks; and what is sent only when the application asks for it.
 async fn passes_bodies_on(proxied: &Proxied) {
     const LENGTH: &str = "100000000";
     let upload = proxied.folder.zeros("upload", 100_000_000).display().to_string();
@@ -136,6 +164,8 @@ async fn passes_bodies_on(proxied: &Proxied) {
     assert_eq!(proxied.curl("https", "/count", &chunked).await, LENGTH);
     let size = ["-o", "/dev/null", "-w", "%{size_download}"];
     assert_eq!(proxied.curl("https", "/bytes/100000000", &size).await, LENGTH);
+    let waits = ["-H", "Expect: 100-continue", "--expect100-timeout", "60", "-d", "abc"];
+    assert_eq!(proxied.curl("http", "/echo", &waits).await, "abc");
 }
 
 /// 100 MB in both directions at the same time.
@@ -145,44 +175,17 @@ async fn passes_on_both_ways_at_once(proxied: &Proxied) {
     assert_eq!(proxied.curl("http", "/echo", &both).await, "100000000");
 }
 
+/// Requests of many clients, one after the other, go over one connection. (The proxies of the tests have one process, and
+/// Apache keeps the connections of each of its virtual hosts apart.)
 async fn keeps_connections(proxied: &Proxied) {
-    let mut ids = std::collections::BTreeSet::new();
-    for _ in 0..10 {
-        let facts = proxied.who("http", "/connection", &[]).await;
-        ids.insert(facts["connection_id"].as_str().unwrap().to_owned());
+    for scheme in ["http", "https"] {
+        let mut ids = std::collections::BTreeSet::new();
+        for _ in 0..10 {
+            let facts = proxied.who(scheme, "/connection", &[]).await;
+            ids.insert(facts["connection_id"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(ids.len(), 1, "{scheme}: {ids:?}");
     }
-    // A worker of the proxy has its own.
-    assert!(ids.len() < 10, "{ids:?}");
-}
-
-async fn passes_on_what_lives_long(proxied: &Proxied) {
-    let stream = TcpStream::connect(("127.0.0.1", proxied.http)).await.unwrap();
-    let url = format!("ws://shop.example:{}/ws", proxied.http);
-    let (mut socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await.unwrap();
-    for text in ["one", "two"] {
-        socket.send(Message::text(text)).await.unwrap();
-        assert_eq!(soon(socket.next()).await.unwrap().unwrap(), Message::text(text));
-    }
-    let mut events = Client::tcp(([127, 0, 0, 1], proxied.http).into()).await;
-    events.send(format!("GET /sse HTTP/1.1\r\nHost: shop.example:{}\r\n\r\n", proxied.http)).await;
-    // The first one comes at once and not when the answer is over, which it never is.
-    events.take_until("data: 0\n\n").await;
-    events.take_until("data: 1\n\n").await;
-}
-
-/// A request that is under way is finished, and the proxy finds the application again.
-async fn outlives_a_restart(proxied: &mut Proxied) {
-    let (http, path) = (proxied.http, "/delay/1500");
-    let under_way = tokio::spawn(async move { curl("http", http, path, &[]).await });
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    proxied.program.signal(Signal::TERM);
-    assert_eq!(soon(under_way).await.unwrap(), "after 1500 ms");
-    proxied.program.line("shutting down").await;
-    let code = ["-o", "/dev/null", "-w", "%{http_code}"];
-    soon(async { while proxied.curl("http", "/whoami", &code).await == "200" {} }).await;
-    proxied.program = application(&proxied.settings).await;
-    soon(async { while proxied.curl("http", "/whoami", &code).await != "200" {} }).await;
-    assert_eq!(proxied.curl("http", "/healthz/ready", &[]).await, "ready");
 }
 
 /// The paths of the sample's certificate in a folder of the test.

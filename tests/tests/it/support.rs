@@ -29,7 +29,7 @@ pub(crate) use client::{Client, Response};
 pub(crate) use http2::{
     END, GOAWAY, HEADERS, Http2, PREFACE, RST_STREAM, SETTINGS, collect, frame, header_block, read_to_end,
 };
-pub(crate) use tls::{Certificate, client_config, client_config_of, connect_tls};
+pub(crate) use tls::{Certificate, client_config, client_config_of, connect_tls, connect_tls_to};
 
 /// More than anything takes here that does not hang.
 pub(crate) const SOON: Duration = Duration::from_secs(10);

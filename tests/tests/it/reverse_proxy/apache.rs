@@ -4,37 +4,51 @@ use super::*;
 const MODULES: &[&str] =
     &["mpm_event", "authz_core", "macro", "headers", "proxy", "proxy_http", "ssl", "socache_shmcb", "http2"];
 
-#[tokio::test]
-async fn an_application_behind_apache() {
+async fn start(backend: &str, settings: String) -> Proxied {
     let folder = Folder::new();
-    write_certificate(&folder);
-    let (http, https, port) = (free_port(), free_port(), free_port());
-    let (certificate, key) = certificate_paths(folder.path());
-    let address = format!("127.0.0.1:{port}");
+    let certificate = write_certificate(&folder);
+    let (http, https) = (free_port(), free_port());
+    let (chain, key) = certificate_paths(folder.path());
     let shop = file(
         "apache/shop.conf",
         &[
-            ("127.0.0.1:5000", &address),
-            ("Listen 80\n", &format!("Listen 127.0.0.1:{http}\n")),
-            ("Listen 443\n", &format!("Listen 127.0.0.1:{https}\n")),
+            ("http://127.0.0.1:5000/", backend),
             ("<VirtualHost *:80>", &format!("<VirtualHost *:{http}>")),
             ("<VirtualHost *:443>", &format!("<VirtualHost *:{https}>")),
-            ("/etc/ssl/shop.pem", &certificate),
+            ("/etc/ssl/shop.pem", &chain),
             ("/etc/ssl/shop.key", &key),
         ],
     );
     let at = folder.path().display();
+    // One process: each has connections of its own to the application.
     let mut main = format!(
         "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog {at}/error.log\nDefaultRuntimeDir {at}\n\
-         User www-data\nGroup www-data\n"
+         User www-data\nGroup www-data\nStartServers 1\nServerLimit 1\nMaxRequestWorkers 25\n\
+         Listen 127.0.0.1:{http}\nListen 127.0.0.1:{https}\n"
     );
     for module in MODULES {
         let _ = writeln!(main, "LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so");
     }
     main += &shop;
     let main = folder.write("apache.conf", main).display().to_string();
-    let settings = file("apache/appsettings.json", &[("127.0.0.1:5000", &address)]);
-    let program = application(&settings).await;
+    let program = Some(application(&settings).await);
     let proxy = Process::start("apache2", &["-DFOREGROUND", "-f", &main], &[http, https]);
-    works(&mut Proxied { program, settings, http, https, folder, _proxy: proxy }).await;
+    Proxied { program, settings, http, https, certificate, closes_kept: false, folder, _proxy: proxy }
+}
+
+#[tokio::test]
+async fn an_application_behind_apache() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let settings = file("apache/appsettings.json", &[("127.0.0.1:5000", &address)]);
+    let mut proxied = start(&format!("http://{address}/"), settings).await;
+    passes_trailers_on(&proxied, [Trailers::Dropped; 2], [Trailers::Dropped; 2]).await;
+    works(&mut proxied).await;
+}
+
+#[tokio::test]
+async fn an_application_behind_apache_on_a_unix_socket() {
+    let sockets = Folder::new();
+    let socket = sockets.path().join("shop.sock");
+    let settings = on_unix_socket(&file("apache/appsettings.json", &[]), &socket);
+    works(&mut start(&format!("unix:{}|http://shop/", socket.display()), settings).await).await;
 }

@@ -1,38 +1,59 @@
 use super::*;
 
-#[tokio::test]
-async fn an_application_behind_haproxy() {
+/// Besides the application the ports at which versions 2 and 1 of the PROXY protocol go on to it.
+async fn start(backend: &str, settings: &str) -> (Proxied, [u16; 2]) {
     let folder = Folder::new();
-    write_certificate(&folder);
-    let [http, https, bytes2, bytes1, port, tls] = std::array::from_fn(|_| free_port());
-    let (certificate, _) = certificate_paths(folder.path());
-    let (address, tls_address) = (format!("127.0.0.1:{port}"), format!("127.0.0.1:{tls}"));
+    let certificate = write_certificate(&folder);
+    let [http, https, bytes2, bytes1, tls] = std::array::from_fn(|_| free_port());
+    let (chain, _) = certificate_paths(folder.path());
+    let tls_address = format!("127.0.0.1:{}", tls);
     let configuration = file(
         "haproxy/haproxy.cfg",
         &[
-            ("127.0.0.1:5000", &address),
+            ("127.0.0.1:5000", backend),
             ("127.0.0.1:5001", &tls_address),
             ("bind :80\n", &format!("bind 127.0.0.1:{http}\n")),
             ("bind :443 ", &format!("bind 127.0.0.1:{https} ")),
             ("bind :8443\n", &format!("bind 127.0.0.1:{bytes2}\n")),
             ("bind :9443\n", &format!("bind 127.0.0.1:{bytes1}\n")),
-            ("/etc/ssl/shop.pem", &certificate),
+            ("/etc/ssl/shop.pem", &chain),
         ],
     );
     let configuration = folder.write("haproxy.cfg", configuration).display().to_string();
-    let settings =
-        file("haproxy/appsettings.json", &[("127.0.0.1:5000", &address), ("127.0.0.1:5001", &tls_address)]);
-    let program = application(&settings).await;
+    let settings = settings.replace("127.0.0.1:5001", &tls_address);
+    let program = Some(application(&settings).await);
     let proxy = Process::start("haproxy", &["-db", "-f", &configuration], &[http, https, bytes2, bytes1]);
-    let mut proxied = Proxied { program, settings, http, https, folder, _proxy: proxy };
+    let proxied =
+        Proxied { program, settings, http, https, certificate, closes_kept: true, folder, _proxy: proxy };
     // It looks whether the application is there before it sends requests.
     let code = ["-o", "/dev/null", "-w", "%{http_code}"];
     soon(async { while proxied.curl("http", "/whoami", &code).await != "200" {} }).await;
+    (proxied, [bytes2, bytes1])
+}
+
+#[tokio::test]
+async fn an_application_behind_haproxy() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let settings = file("haproxy/appsettings.json", &[("127.0.0.1:5000", &address)]);
+    let (mut proxied, bytes) = start(&address, &settings).await;
+    passes_trailers_on(&proxied, [Trailers::Passed; 2], [Trailers::Passed; 2]).await;
     works(&mut proxied).await;
     passes_on_both_ways_at_once(&proxied).await;
+    passes_bytes_on(bytes).await;
+}
 
-    // Bytes: TLS ends in the application, which is told of the client before it.
-    for (port, version) in [(bytes2, 2), (bytes1, 1)] {
+#[tokio::test]
+async fn an_application_behind_haproxy_on_a_unix_socket() {
+    let sockets = Folder::new();
+    let socket = sockets.path().join("shop.sock");
+    let settings = on_unix_socket(&file("haproxy/appsettings.json", &[]), &socket);
+    let (mut proxied, _) = start(&format!("unix@{}", socket.display()), &settings).await;
+    works(&mut proxied).await;
+}
+
+/// TLS ends in the application, which is told of the client before it.
+async fn passes_bytes_on([version2, version1]: [u16; 2]) {
+    for (port, version) in [(version2, 2), (version1, 1)] {
         for arguments in
             [&["--http1.1"][..], &["--http2"], &["--http2", "-H", "X-Forwarded-For: 203.0.113.9"]]
         {

@@ -2,9 +2,9 @@ use super::*;
 
 async fn start(upstream: &str, settings: String) -> Proxied {
     let folder = Folder::new();
-    write_certificate(&folder);
+    let certificate = write_certificate(&folder);
     let (http, https) = (free_port(), free_port());
-    let (certificate, key) = certificate_paths(folder.path());
+    let (chain, key) = certificate_paths(folder.path());
     let listen = |port: u16, rest: &str| format!("listen 127.0.0.1:{port}{rest}");
     let shop = file(
         "nginx/shop.conf",
@@ -14,7 +14,7 @@ async fn start(upstream: &str, settings: String) -> Proxied {
             ("listen 443 ssl default_server", &listen(https, " ssl default_server")),
             ("listen 80;", &listen(http, ";")),
             ("listen 443 ssl http2;", &listen(https, " ssl http2;")),
-            ("/etc/ssl/shop.pem", &certificate),
+            ("/etc/ssl/shop.pem", &chain),
             ("/etc/ssl/shop.key", &key),
         ],
     );
@@ -26,9 +26,9 @@ async fn start(upstream: &str, settings: String) -> Proxied {
          uwsgi_temp_path {at}/4; scgi_temp_path {at}/5; include {at}/shop.conf; }}\n"
     );
     let main = folder.write("nginx.conf", main).display().to_string();
-    let program = application(&settings).await;
+    let program = Some(application(&settings).await);
     let proxy = Process::start("nginx", &["-c", &main, "-e", "stderr"], &[http, https]);
-    Proxied { program, settings, http, https, folder, _proxy: proxy }
+    Proxied { program, settings, http, https, certificate, closes_kept: false, folder, _proxy: proxy }
 }
 
 #[tokio::test]
@@ -37,6 +37,7 @@ async fn an_application_behind_nginx() {
     let address = format!("127.0.0.1:{port}");
     let settings = file("nginx/appsettings.json", &[("127.0.0.1:5000", &address)]);
     let mut proxied = start(&address, settings).await;
+    passes_trailers_on(&proxied, [Trailers::Dropped; 2], [Trailers::Refused, Trailers::Dropped]).await;
     works(&mut proxied).await;
     // Whoever asks for another host gets nothing.
     let url = format!("http://127.0.0.1:{}/", proxied.http);
@@ -47,8 +48,7 @@ async fn an_application_behind_nginx() {
 #[tokio::test]
 async fn an_application_behind_nginx_on_a_unix_socket() {
     let sockets = Folder::new();
-    let address = format!("unix:{}", sockets.path().join("shop.sock").display());
-    let settings = file("nginx/appsettings.json", &[("127.0.0.1:5000", &address)]);
-    let mut proxied = start(&address, settings).await;
-    works(&mut proxied).await;
+    let socket = sockets.path().join("shop.sock");
+    let settings = on_unix_socket(&file("nginx/appsettings.json", &[]), &socket);
+    works(&mut start(&format!("unix:{}", socket.display()), settings).await).await;
 }

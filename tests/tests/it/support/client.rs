@@ -78,6 +78,17 @@ impl Client {
         soon(self.read_response(true)).await
     }
 
+    /// Waits until some of the next response has come.
+    pub(crate) async fn try_begin(&mut self) -> io::Result<()> {
+        soon(async {
+            while self.received.is_empty() {
+                self.fill_some().await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// The next response, or why there is none, without a bound on the wait.
     pub(crate) async fn try_response_whenever(&mut self) -> io::Result<Response> {
         self.read_response(true).await

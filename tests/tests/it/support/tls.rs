@@ -31,8 +31,13 @@ impl Clone for Certificate {
 
 impl Certificate {
     pub(crate) fn new() -> Self {
+        Self::named("localhost")
+    }
+
+    /// One for another name.
+    pub(crate) fn named(name: &str) -> Self {
         let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+            generate_simple_self_signed(vec![name.to_owned()]).expect("a certificate");
         Self {
             pem: cert.pem(),
             key_pem: signing_key.serialize_pem(),
@@ -88,6 +93,15 @@ pub(crate) fn client_config_of(
 
 /// Speaks TLS over `io`, with `localhost` as the server's name.
 pub(crate) async fn connect_tls<I: Io>(io: I, config: ClientConfig) -> io::Result<TlsStream<I>> {
-    let name = ServerName::try_from("localhost").expect("a name");
+    connect_tls_to("localhost", io, config).await
+}
+
+/// Speaks TLS over `io` with a server of this name.
+pub(crate) async fn connect_tls_to<I: Io>(
+    name: &'static str,
+    io: I,
+    config: ClientConfig,
+) -> io::Result<TlsStream<I>> {
+    let name = ServerName::try_from(name).expect("a name");
     soon(TlsConnector::from(Arc::new(config)).connect(name, io)).await
 }

@@ -1,0 +1,188 @@
+//! An application out of process: its processes, started when there is a request for them.
+
+mod failures;
+mod keep;
+mod offline;
+mod slot;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+
+use hosting::server_abstractions::HttpMaxRequestBodySizeFeature;
+use hosting::{Body, BoxFuture, Request, RequestFeatures, Response};
+
+use crate::forward::{Exchange, no_connection};
+use crate::status::{ApplicationState, ApplicationStatus, Managed};
+use crate::{ApplicationOptions, pages};
+
+use failures::Failures;
+use offline::Offline;
+use slot::{Slot, Unavailable};
+
+/// An application and its processes.
+pub(crate) struct Application {
+    options: ApplicationOptions,
+    /// The port at which clients reach the module over https.
+    https_port: Option<u16>,
+    /// Where processes are started and watched, whatever becomes of the thread that a request came on.
+    runtime: Handle,
+    slots: Box<[Slot]>,
+    /// Which slot has had the last request.
+    next: AtomicUsize,
+    failures: Failures,
+    offline: Arc<Offline>,
+    is_stopping: AtomicBool,
+    last_exit: Mutex<Option<String>>,
+}
+
+impl Application {
+    pub(crate) fn new(options: ApplicationOptions, https_port: Option<u16>) -> Arc<Self> {
+        let count = options.settings.processes_per_application.max(1);
+        Arc::new(Self {
+            slots: (0..count).map(|_| Slot::default()).collect(),
+            https_port,
+            runtime: Handle::current(),
+            next: AtomicUsize::new(0),
+            failures: Failures::new(options.settings.rapid_fails_per_minute),
+            offline: Arc::new(Offline::new(&options.folder)),
+            is_stopping: AtomicBool::new(false),
+            last_exit: Mutex::default(),
+            options,
+        })
+    }
+
+    /// Answers a request, and starts a process for it if there is none.
+    pub(crate) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        if !request.body().is_at_hand()
+            && let Some(limit) = request.features().get::<dyn HttpMaxRequestBodySizeFeature>()
+        {
+            // Nobody has read the body, so the limit can be set.
+            let _ = limit.set_max_request_body_size(Some(self.options.max_allowed_content_length.into()));
+        }
+        // A process may end between the look at it and the request to it; another one is started then.
+        let mut failure = None;
+        for _ in 0..3 {
+            if self.offline.is_on()
+                && let Some(page) = self.offline.page().await
+            {
+                return pages::offline(page);
+            }
+            let slot = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
+            let backend = match self.slots[slot].backend(&self, slot).await {
+                Ok(backend) => backend,
+                Err(Unavailable::Stopping) => return pages::stopping(),
+                Err(Unavailable::Failed(reason)) => return self.start_failure(&reason),
+            };
+            let Some(in_flight) = backend.enter() else { continue };
+            match backend.connection().await {
+                Ok(upstream) => {
+                    return Exchange { backend, in_flight }.run(&self.options, upstream, request).await;
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or_else(pages::stopping, |error| no_connection(&self.options, &error))
+    }
+
+    fn start_failure(&self, reason: &str) -> Response<Body> {
+        if self.options.settings.disable_start_up_error_page {
+            return pages::bad_gateway();
+        }
+        pages::start_failure(self.shows_details().then_some(reason))
+    }
+
+    /// Whether whoever asks is a developer.
+    fn shows_details(&self) -> bool {
+        let variables = &self.options.settings.environment_variables;
+        let value = |name: &str| {
+            std::env::var(name).ok().or_else(|| crate::command::lookup(variables, name).map(str::to_owned))
+        };
+        let is_on = |value: String| value == "1" || value.eq_ignore_ascii_case("true");
+        let is_development = |value: String| value.eq_ignore_ascii_case("Development");
+        value("ASPNETCORE_DETAILEDERRORS").is_some_and(is_on)
+            || ["ASPNETCORE_ENVIRONMENT", "DOTNET_ENVIRONMENT"]
+                .into_iter()
+                .filter_map(value)
+                .any(is_development)
+    }
+
+    /// Whether a process may be started.
+    fn may_start(&self) -> Result<(), Unavailable> {
+        if self.is_stopping.load(Ordering::Acquire) {
+            return Err(Unavailable::Stopping);
+        }
+        if self.failures.are_too_many() {
+            let limit = self.options.settings.rapid_fails_per_minute;
+            tracing::debug!(
+                application = self.options.name,
+                limit,
+                "nothing is started: it has failed too often"
+            );
+            let reason = format!(
+                "it has failed more than {limit} times within a minute (rapidFailsPerMinute) and is not started until that is over"
+            );
+            return Err(Unavailable::Failed(reason.into()));
+        }
+        Ok(())
+    }
+
+    async fn end_all(&self, reason: &'static str) {
+        let ends = self.slots.iter().map(|slot| slot.end(self, reason));
+        futures_util::future::join_all(ends).await;
+    }
+
+    fn note_exit(&self, exit: String) {
+        *self.last_exit.lock().unwrap_or_else(PoisonError::into_inner) = Some(exit);
+    }
+
+    fn state(&self) -> ApplicationState {
+        if self.is_stopping.load(Ordering::Acquire) {
+            ApplicationState::Stopping
+        } else if self.offline.is_on() {
+            ApplicationState::Offline
+        } else if self.slots.iter().any(|slot| slot.ready().is_some()) {
+            ApplicationState::Running
+        } else if self.slots.iter().any(Slot::is_starting) {
+            ApplicationState::Starting
+        } else if self.failures.are_too_many() {
+            ApplicationState::Disabled
+        } else {
+            ApplicationState::Idle
+        }
+    }
+}
+
+/// An application as the module keeps it.
+pub(crate) struct Kept(pub(crate) Arc<Application>);
+
+impl Managed for Kept {
+    fn status(&self) -> ApplicationStatus {
+        let application = &self.0;
+        let slots = &application.slots;
+        ApplicationStatus {
+            name: application.options.name.clone(),
+            hosting_model: "outOfProcess",
+            state: application.state(),
+            workers: slots.iter().filter_map(Slot::status).collect(),
+            starts: slots.iter().map(Slot::starts).sum(),
+            failures: application.failures.total(),
+            last_exit: application.last_exit.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn recycle(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async {
+            for (number, slot) in self.0.slots.iter().enumerate() {
+                slot.replace(&self.0, number, "recycled").await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        self.0.is_stopping.store(true, Ordering::Release);
+        Box::pin(self.0.end_all("the module stops"))
+    }
+}

@@ -1,0 +1,75 @@
+//! What is looked at once a second, whether there are requests or not.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Application, Slot};
+
+/// How often it is looked whether the application is offline.
+const LOOK: Duration = Duration::from_millis(200);
+/// How many of these looks pass until the processes are looked at.
+const LOOKS: u32 = 5;
+
+impl Application {
+    /// Ends processes of an application that is offline, and replaces those that are too old or too large, or whose files
+    /// have changed, until the token fires.
+    pub(crate) async fn keep(self: Arc<Self>, stopping: CancellationToken) {
+        let files = [self.options.program.clone(), self.options.folder.join("web.config")];
+        let mut seen = fingerprints(files.clone()).await;
+        let mut looks = 0;
+        while stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let offline = Arc::clone(&self.offline);
+            if tokio::task::spawn_blocking(move || offline.look()).await.unwrap_or(false) {
+                self.end_all("app_offline.htm").await;
+                continue;
+            }
+            looks += 1;
+            if looks % LOOKS == 0 {
+                let now = fingerprints(files.clone()).await;
+                self.replace_where_needed(self.options.recycle.on_file_change && now != seen).await;
+                seen = now;
+            }
+        }
+    }
+
+    async fn replace_where_needed(self: &Arc<Self>, have_changed: bool) {
+        for (number, slot) in self.slots.iter().enumerate() {
+            let Some(reason) = self.reason_to_replace(slot, have_changed).await else { continue };
+            if let Err(error) = slot.replace(self, number, reason).await {
+                tracing::error!(
+                    application = self.options.name,
+                    error,
+                    reason,
+                    "a process could not be replaced; the one that is there stays"
+                );
+            }
+        }
+    }
+
+    async fn reason_to_replace(&self, slot: &Slot, have_changed: bool) -> Option<&'static str> {
+        let backend = slot.ready()?;
+        if have_changed {
+            return Some("its files have changed");
+        }
+        let recycle = self.options.recycle;
+        if recycle.after.is_some_and(|after| backend.age() >= after) {
+            return Some("it is too old");
+        }
+        let limit = recycle.memory_bytes?;
+        let memory = tokio::task::spawn_blocking(move || backend.memory()).await.ok()?;
+        (memory > limit).then_some("it has too much memory")
+    }
+}
+
+/// What shows that a file is another one.
+async fn fingerprints(files: [PathBuf; 2]) -> [Option<(SystemTime, u64)>; 2] {
+    let read = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    let read = tokio::task::spawn_blocking(move || files.each_ref().map(|path| read(path)));
+    read.await.unwrap_or_default()
+}

@@ -1,0 +1,193 @@
+//! The command line of the module.
+
+mod arguments;
+mod client;
+mod table;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use hosting::Endpoint;
+
+use crate::{HostingModel, ModuleOptions, SettingsError, Surroundings};
+
+use arguments::{Command, HELP, RunOptions, Settings};
+use client::{Client, ClientError};
+
+/// Something could not be done, or settings are wrong.
+const FAILED: u8 = 1;
+/// The command line is wrong.
+const WRONG_USE: u8 = 2;
+/// Nobody answers at the control socket.
+const NOBODY: u8 = 3;
+
+/// Runs a command line without the name of the program; what becomes the exit code of the process.
+///
+/// | exit code | meaning |
+/// |---|---|
+/// | 0 | done |
+/// | 1 | it could not be done, or settings are wrong |
+/// | 2 | the command line is wrong |
+/// | 3 | no module answers at the control socket |
+pub fn run_command_line(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let code = match Command::parse(arguments) {
+        Ok(Command::Help) => {
+            print(HELP);
+            0
+        }
+        Ok(Command::Version) => {
+            print(concat!("server-module ", env!("CARGO_PKG_VERSION"), "\n"));
+            0
+        }
+        Ok(Command::Run(options)) => run(options),
+        Ok(Command::Check(settings)) => check(&settings),
+        Ok(Command::Status { settings, is_json }) => told(&settings, async |client| {
+            let status = client.status().await?;
+            Ok(if is_json { status.to_string() + "\n" } else { table::status(&status) })
+        }),
+        Ok(Command::Recycle { settings, application }) => told(&settings, async |client| {
+            client.recycle(&application).await?;
+            Ok(format!("{application} has new processes\n"))
+        }),
+        Ok(Command::Stop(settings)) => told(&settings, async |client| {
+            client.stop().await?;
+            Ok("the module has ended\n".to_owned())
+        }),
+        Err(wrong) => {
+            fail(format_args!("{wrong}; see 'server-module --help'"));
+            WRONG_USE
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn print(text: &str) {
+    // Whoever reads may stop reading.
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn fail(text: impl Display) {
+    eprintln!("server-module: {text}");
+}
+
+/// Tells each fault in a line of its own.
+fn fail_with(error: &SettingsError) -> u8 {
+    error.problems().for_each(|problem| eprintln!("{problem}"));
+    FAILED
+}
+
+fn run(options: RunOptions) -> u8 {
+    let options = match read(options) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            fail(format_args!("the system has no threads for it: {error}"));
+            return FAILED;
+        }
+    };
+    match runtime.block_on(crate::run(options)) {
+        Ok(()) => 0,
+        Err(error) => {
+            fail(one_line(&*error));
+            FAILED
+        }
+    }
+}
+
+fn read(options: RunOptions) -> Result<ModuleOptions, u8> {
+    let surroundings = surroundings()?;
+    let RunOptions::Program { program, arguments, urls, is_in_process } = options else {
+        let RunOptions::Settings(settings) = options else { return Err(WRONG_USE) };
+        return load(&settings, &surroundings);
+    };
+    let mut options =
+        ModuleOptions::for_program(program, arguments, &surroundings).map_err(|error| fail_with(&error))?;
+    for (number, url) in urls.iter().enumerate() {
+        let endpoint = Endpoint::url(url).map_err(|error| {
+            fail(format_args!("--urls {url}: {error}"));
+            FAILED
+        })?;
+        options.kestrel.endpoints.push(endpoint.name(format!("url{number}")));
+    }
+    if is_in_process {
+        for application in &mut options.applications {
+            application.settings.hosting_model = HostingModel::InProcess;
+        }
+    }
+    Ok(options)
+}
+
+fn check(settings: &Settings) -> u8 {
+    match surroundings().and_then(|surroundings| load(settings, &surroundings)) {
+        Ok(options) => {
+            print(&table::checked(&options));
+            0
+        }
+        Err(code) => code,
+    }
+}
+
+fn surroundings() -> Result<Surroundings, u8> {
+    Surroundings::of_the_process().map_err(|error| {
+        fail(format_args!("the current folder cannot be seen: {error}"));
+        FAILED
+    })
+}
+
+fn load(settings: &Settings, surroundings: &Surroundings) -> Result<ModuleOptions, u8> {
+    let file = settings.file().map_err(|error| {
+        fail(error);
+        FAILED
+    })?;
+    ModuleOptions::load(file, surroundings).map_err(|error| fail_with(&error))
+}
+
+/// Asks the module that runs, and prints the answer.
+fn told(settings: &Settings, ask: impl AsyncFnOnce(Client) -> Result<String, ClientError>) -> u8 {
+    let socket = match socket(settings) {
+        Ok(socket) => socket,
+        Err(code) => return code,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            fail(format_args!("the system has nothing to wait with: {error}"));
+            return FAILED;
+        }
+    };
+    match runtime.block_on(ask(Client::new(socket))) {
+        Ok(text) => {
+            print(&text);
+            0
+        }
+        Err(error) => {
+            let is_nobody = error.is_nobody();
+            fail(error);
+            if is_nobody { NOBODY } else { FAILED }
+        }
+    }
+}
+
+/// The path of the control socket: that of the command line, or of the file.
+fn socket(settings: &Settings) -> Result<PathBuf, u8> {
+    if let Some(socket) = &settings.control {
+        return Ok(socket.clone());
+    }
+    let options = load(settings, &surroundings()?)?;
+    options.control_socket.ok_or_else(|| {
+        fail("the settings have no Module:ControlSocket, so nobody can be asked; add it, or give --control");
+        FAILED
+    })
+}
+
+/// An error with its causes.
+fn one_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

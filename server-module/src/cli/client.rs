@@ -1,0 +1,127 @@
+//! Asks the module that runs.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hosting::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// How long an answer may take, other than to a recycle.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long new processes may take to be ready.
+const RECYCLE: Duration = Duration::from_secs(3700);
+/// How long the module may take to end.
+const STOP: Duration = Duration::from_secs(700);
+/// The longest answer.
+const MAX_ANSWER: usize = 16 * 1024 * 1024;
+
+pub(super) struct Client {
+    socket: PathBuf,
+}
+
+/// Why there is no answer, or a bad one.
+#[derive(Debug)]
+pub(super) enum ClientError {
+    /// Nobody listens.
+    Nobody {
+        socket: PathBuf,
+        error: io::Error,
+    },
+    /// The module refuses.
+    Refused(String),
+    Failed(String),
+}
+
+impl ClientError {
+    pub(super) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody { .. })
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nobody { socket, error } => {
+                write!(f, "no module answers at {}: {error}; is it running, as this user?", socket.display())
+            }
+            Self::Refused(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl Error for ClientError {}
+
+impl Client {
+    pub(super) fn new(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
+    pub(super) async fn status(&self) -> Result<Value, ClientError> {
+        self.ask("GET", "/status", ANSWER).await
+    }
+
+    pub(super) async fn recycle(&self, application: &str) -> Result<(), ClientError> {
+        // The names of applications have nothing that a path does not have; others are not there.
+        let path = format!("/applications/{application}/recycle");
+        self.ask("POST", &path, RECYCLE).await.map(drop)
+    }
+
+    /// Done when the module has ended.
+    pub(super) async fn stop(&self) -> Result<(), ClientError> {
+        self.ask("POST", "/stop", ANSWER).await?;
+        let ended = async {
+            while UnixStream::connect(&self.socket).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(STOP, ended)
+            .await
+            .map_err(|_| ClientError::Failed(format!("it has not ended within {} s", STOP.as_secs())))
+    }
+
+    async fn ask(&self, method: &str, path: &str, limit: Duration) -> Result<Value, ClientError> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| ClientError::Nobody { socket: self.socket.clone(), error })?;
+        match timeout(limit, exchange(stream, method, path)).await {
+            Ok(Ok((status, answer))) if status.is_success() => Ok(answer),
+            Ok(Ok((_, answer))) => {
+                let reason = answer["error"].as_str().map_or_else(|| answer.to_string(), str::to_owned);
+                Err(ClientError::Refused(reason))
+            }
+            Ok(Err(error)) => Err(ClientError::Failed(format!("the module gives no answer: {error}"))),
+            Err(_) => {
+                Err(ClientError::Failed(format!("the module gives no answer within {} s", limit.as_secs())))
+            }
+        }
+    }
+}
+
+async fn exchange(
+    stream: UnixStream,
+    method: &str,
+    path: &str,
+) -> Result<(StatusCode, Value), Box<dyn Error + Send + Sync>> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::builder().method(method).uri(path).header("host", "server-module");
+    let request = request.body(Empty::<bytes::Bytes>::new())?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
+        Ok((status, serde_json::from_slice(&body)?))
+    };
+    tokio::select! {
+        answer = answer => answer,
+        // It ends only by a fault while an answer is awaited.
+        ended = connection => Err(ended.err().map_or_else(|| "the connection has ended".into(), Into::into)),
+    }
+}

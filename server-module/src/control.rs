@@ -1,0 +1,150 @@
+//! The socket of commands to the module: HTTP on a Unix socket, which its owner and root may open.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hosting::header::{CONTENT_TYPE, HeaderValue};
+use hosting::server_abstractions::{App, Server};
+use hosting::server_kestrel::Kestrel;
+use hosting::{
+    ApplicationLifetime, Body, BoxError, BoxFuture, Endpoint, HostedService, KestrelOptions, Method, Request,
+    Response, Running, SocketOptions, StatusCode,
+};
+use serde::Serialize;
+use tokio::time::{Duration, Instant};
+
+use crate::status::{ApplicationStatus, Managed};
+
+/// How long answers under way may take at the stop.
+const STOP: Duration = Duration::from_secs(1);
+/// A command is no longer than this.
+const MAX_BODY: u64 = 1024;
+
+/// The applications that commands are about.
+pub(crate) type Applications = Arc<[Arc<dyn Managed>]>;
+
+/// Answers commands as long as the module runs.
+pub(crate) struct Control {
+    path: PathBuf,
+    applications: Applications,
+    running: Option<Running>,
+}
+
+/// What `GET /status` answers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ModuleStatus {
+    version: &'static str,
+    pid: u32,
+    uptime_seconds: u64,
+    applications: Vec<ApplicationStatus>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    error: String,
+}
+
+impl Control {
+    pub(crate) fn new(path: PathBuf, applications: Applications) -> Self {
+        Self { path, applications, running: None }
+    }
+
+    async fn listen(&mut self, lifetime: ApplicationLifetime) -> Result<(), BoxError> {
+        let mut endpoint = Endpoint::url(&format!("http://unix:{}", self.path.display()))?;
+        endpoint.socket_options = SocketOptions { unix_mode: Some(0o600), ..SocketOptions::default() };
+        let mut options = KestrelOptions { endpoints: vec![endpoint], ..KestrelOptions::default() };
+        // Sockets that the module was handed are for its clients.
+        options.inherit_listeners = false;
+        options.limits.max_request_body_size = Some(MAX_BODY);
+        let commands =
+            Arc::new(Commands { applications: self.applications.clone(), lifetime, begun: Instant::now() });
+        let app = App::new(move |request: Request<Body>| {
+            let commands = Arc::clone(&commands);
+            async move { commands.obey(request.method().clone(), request.uri().path().to_owned()).await }
+        });
+        self.running = Some(Box::new(Kestrel::new(options)).start(app).await?);
+        Ok(())
+    }
+}
+
+impl HostedService for Control {
+    fn name(&self) -> &'static str {
+        "control socket"
+    }
+
+    fn start<'a>(&'a mut self, lifetime: &'a ApplicationLifetime) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(self.listen(lifetime.clone()))
+    }
+
+    fn stop(&mut self) -> BoxFuture<'_, Result<(), BoxError>> {
+        Box::pin(async {
+            if let Some(running) = self.running.take() {
+                running.stop(tokio::time::sleep(STOP)).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+struct Commands {
+    applications: Applications,
+    lifetime: ApplicationLifetime,
+    begun: Instant,
+}
+
+impl Commands {
+    async fn obey(&self, method: Method, path: String) -> Response<Body> {
+        let path: Vec<_> = path.split('/').skip(1).collect();
+        match (&method, &path[..]) {
+            (&Method::GET, ["status"]) => answer(StatusCode::OK, &self.status()),
+            (&Method::POST, ["stop"]) => {
+                self.lifetime.stop();
+                answer(StatusCode::ACCEPTED, &serde_json::json!({ "stopping": true }))
+            }
+            (&Method::POST, ["applications", name, "recycle"]) => self.recycle(name).await,
+            _ => failure(
+                StatusCode::NOT_FOUND,
+                "there is GET /status, POST /stop and POST /applications/NAME/recycle",
+            ),
+        }
+    }
+
+    fn status(&self) -> ModuleStatus {
+        ModuleStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            uptime_seconds: self.begun.elapsed().as_secs(),
+            applications: self.applications.iter().map(|application| application.status()).collect(),
+        }
+    }
+
+    async fn recycle(&self, name: &str) -> Response<Body> {
+        let mut known = Vec::new();
+        for application in self.applications.iter() {
+            let status = application.status();
+            if status.name == name {
+                return match application.recycle().await {
+                    Ok(()) => answer(StatusCode::OK, &application.status()),
+                    Err(error) => failure(StatusCode::INTERNAL_SERVER_ERROR, error),
+                };
+            }
+            known.push(status.name);
+        }
+        let known = known.join(", ");
+        failure(StatusCode::NOT_FOUND, format!("there is no application {name:?}; there is {known}"))
+    }
+}
+
+fn failure(status: StatusCode, error: impl Into<String>) -> Response<Body> {
+    answer(status, &Failure { error: error.into() })
+}
+
+fn answer(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    // What is told here has names that are texts and no maps of anything else, so it can be written.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut response = Response::new(Body::from(text + "\n"));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,154 @@
+//! Forwards a request to a process and brings its answer back.
+
+mod body;
+mod request;
+mod response;
+mod upgrade;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hosting::header::HeaderName;
+use hosting::http::uri::Scheme;
+use hosting::server_abstractions::{HttpConnectionFeature, TlsConnectionFeature};
+use hosting::{Body, HttpRequestFeature, Method, Request, RequestFeatures, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::ApplicationOptions;
+use crate::backend::{Backend, InFlight, Progress, SendError, Upstream};
+use crate::pages;
+
+/// The name of the field with the pairing token.
+pub(crate) const TOKEN: HeaderName = HeaderName::from_static("ms-aspnetcore-token");
+/// The name of the field that asks the process to stop.
+pub(crate) const EVENT: HeaderName = HeaderName::from_static("ms-aspnetcore-event");
+
+/// A request in the process that it was given to.
+pub(crate) struct Exchange {
+    pub(crate) backend: Arc<Backend>,
+    pub(crate) in_flight: InFlight,
+}
+
+/// What is answered when no process takes a connection.
+pub(crate) fn no_connection(options: &ApplicationOptions, error: &std::io::Error) -> Response<Body> {
+    tracing::warn!(application = options.name, %error, "the application takes no connection; the answer is 502");
+    pages::bad_gateway()
+}
+
+/// Who has sent a request, as the connection says.
+struct Client {
+    address: Option<SocketAddr>,
+    is_https: bool,
+    /// The client's certificate in DER.
+    certificate: Option<Vec<u8>>,
+}
+
+impl Client {
+    fn of(request: &Request<Body>) -> Self {
+        let features = request.features();
+        let connection = features.get::<dyn HttpConnectionFeature>();
+        let is_https = request.scheme() == Scheme::HTTPS;
+        let certificate = || {
+            let tls = features.get::<dyn TlsConnectionFeature>()?;
+            tls.client_certificate().map(|certificate| certificate.der().to_vec())
+        };
+        Self {
+            address: connection.and_then(|connection| connection.remote_address()),
+            is_https,
+            certificate: is_https.then(certificate).flatten(),
+        }
+    }
+}
+
+impl Exchange {
+    /// Forwards a request by a connection.
+    pub(crate) async fn run(
+        self,
+        options: &ApplicationOptions,
+        upstream: Box<Upstream>,
+        request: Request<Body>,
+    ) -> Response<Body> {
+        let client = Client::of(&request);
+        let upgrade = upgrade::Wanted::of(&request);
+        if *request.method() == Method::CONNECT && upgrade.is_none() {
+            return pages::no_tunnel();
+        }
+        let mut request = request;
+        request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
+        match self.send(upstream, request).await {
+            Ok((response, upstream)) => self.answer(options, response, upstream, upgrade).await,
+            Err(failure) => {
+                tracing::warn!(
+                    application = options.name, pid = self.backend.pid(), reason = %failure,
+                    "a request could not be forwarded; the answer is 502"
+                );
+                pages::bad_gateway()
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        mut upstream: Box<Upstream>,
+        request: Request<Body>,
+    ) -> Result<(Response<Incoming>, Box<Upstream>), Failure> {
+        let (parts, body) = request.into_parts();
+        let (body, progress) = Progress::watch(body);
+        let request = Request::from_parts(parts, body);
+        match upstream.send(request, progress.clone()).await {
+            Ok(response) => Ok((response, upstream)),
+            // The process has ended the connection while it waited, and has seen nothing of the request.
+            Err(SendError::NotSent(request)) => {
+                let mut upstream = self.backend.pool().connect().await.map_err(Failure::Connect)?;
+                let response = upstream.send(*request, progress).await.map_err(Failure::Exchange)?;
+                Ok((response, upstream))
+            }
+            Err(error) => Err(Failure::Exchange(error)),
+        }
+    }
+
+    async fn answer(
+        self,
+        options: &ApplicationOptions,
+        response: Response<Incoming>,
+        upstream: Box<Upstream>,
+        upgrade: Option<upgrade::Wanted>,
+    ) -> Response<Body> {
+        let (mut parts, body) = response.into_parts();
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return match upgrade {
+                Some(upgrade) => upgrade.relay(parts, upstream, self.in_flight),
+                None => pages::bad_gateway(),
+            };
+        }
+        if upgrade.is_some_and(|upgrade| upgrade.is_refused_by(parts.status)) {
+            return pages::bad_gateway();
+        }
+        response::edit(&mut parts.headers, &options.settings.handler_settings);
+        let body = body::Relayed::new(body, upstream, self).at_hand_if_over().await;
+        Response::from_parts(parts, body)
+    }
+}
+
+/// Why a request could not be forwarded.
+enum Failure {
+    Connect(std::io::Error),
+    Exchange(SendError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(error) => write!(f, "the process takes no connection: {error}"),
+            Self::Exchange(SendError::Failed(error)) => match std::error::Error::source(error) {
+                Some(source) => write!(f, "{error}: {source}"),
+                None => write!(f, "{error}"),
+            },
+            Self::Exchange(SendError::TooLate) => {
+                f.write_str("nothing has come within the time (requestTimeout)")
+            }
+            Self::Exchange(SendError::NotSent(_)) => f.write_str("the connection has ended"),
+        }
+    }
+}

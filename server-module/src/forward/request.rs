@@ -1,0 +1,140 @@
+//! What a request becomes on its way to a process.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use hosting::header::HeaderName;
+use hosting::header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use hosting::http::{Uri, Version};
+use hosting::server_abstractions::address_value;
+use hosting::{Body, HeaderMap, HeaderValue, Request};
+
+use super::upgrade::Wanted;
+use super::{Client, TOKEN};
+
+/// The beginning of the names that are the module's own.
+const RESERVED: &str = "ms-aspnetcore";
+const CERTIFICATE: HeaderName = HeaderName::from_static("ms-aspnetcore-clientcert");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Makes a request of HTTP/1.1 of it, with the token and what is known of the client.
+pub(super) fn edit(
+    request: &mut Request<Body>,
+    client: &Client,
+    token: &HeaderValue,
+    upgrade: Option<&Wanted>,
+) {
+    into_origin_form(request);
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request.headers_mut());
+    }
+    *request.version_mut() = Version::HTTP_11;
+    if let Some(upgrade) = upgrade {
+        upgrade.write_method(request);
+    }
+    let headers = request.headers_mut();
+    // Most requests have nothing that does not go on, which one walk tells.
+    if headers.keys().any(stays_here) {
+        remove_connection_fields(headers);
+        remove_reserved(headers);
+    }
+    // HTTP/1.0 has requests without a host, HTTP/1.1 has none.
+    headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+    headers.insert(TOKEN, token.clone());
+    if let Some(address) = client.address {
+        append(headers, &FORWARDED_FOR, address_value(address));
+    }
+    append(
+        headers,
+        &FORWARDED_PROTO,
+        HeaderValue::from_static(if client.is_https { "https" } else { "http" }),
+    );
+    if let Some(certificate) = &client.certificate
+        && let Ok(value) = HeaderValue::from_str(&BASE64_STANDARD.encode(certificate))
+    {
+        headers.insert(CERTIFICATE, value);
+    }
+    if let Some(upgrade) = upgrade {
+        upgrade.write_fields(headers);
+    }
+}
+
+/// The target as a server behind gets it, and the host in its field (RFC 9112, sections 3.2.1 and 3.2.2).
+fn into_origin_form(request: &mut Request<Body>) {
+    let Some(authority) = request.uri().authority() else { return };
+    let text = authority.as_str();
+    let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+    if let Ok(host) = HeaderValue::from_str(host) {
+        request.headers_mut().insert(HOST, host);
+    }
+    let target = request.uri().path_and_query().cloned();
+    *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+}
+
+/// Pieces of a cookie that HTTP/2 allows become one field (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(COOKIE).iter();
+    if cookies.next().is_none() || cookies.next().is_none() {
+        return;
+    }
+    let pieces: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Whether a field may be about this connection, or speak for the module.
+fn stays_here(name: &HeaderName) -> bool {
+    [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
+        || *name == KEEP_ALIVE
+        || *name == PROXY_CONNECTION
+        || name.as_str().starts_with(RESERVED)
+}
+
+/// Fields of one connection only (RFC 9110, section 7.6.1).
+fn remove_connection_fields(headers: &mut HeaderMap) {
+    let named = connection_options(headers);
+    for name in named {
+        // What the module says itself is said after this, and a host is needed.
+        if name != HOST {
+            headers.remove(name);
+        }
+    }
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    if headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        headers.remove(TE);
+    }
+}
+
+/// The fields that `Connection` names.
+pub(super) fn connection_options(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let names = values.flat_map(|value| value.split(','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok()).collect()
+}
+
+/// Nobody else may speak for the module.
+fn remove_reserved(headers: &mut HeaderMap) {
+    let reserved = headers.keys().filter(|name| name.as_str().starts_with(RESERVED));
+    for name in reserved.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
+    }
+}
+
+/// Appends to what other proxies have said: the last entry is the module's.
+fn append(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
+    let mut before = headers.get_all(name).iter().peekable();
+    if before.peek().is_none() {
+        headers.insert(name.clone(), value);
+        return;
+    }
+    let entries: Vec<_> = before.chain([&value]).map(HeaderValue::as_bytes).collect();
+    // What was a value each is one together.
+    if let Ok(list) = HeaderValue::from_bytes(&entries.join(&b", "[..])) {
+        headers.insert(name.clone(), list);
+    }
+}

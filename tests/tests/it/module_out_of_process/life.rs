@@ -1,0 +1,99 @@
+use super::*;
+
+#[tokio::test]
+async fn one_that_crashes_is_started_again_by_the_next_request() {
+    let mut module = Module::start(odd("plain")).await;
+    let first = module.pid("/").await;
+    let answer = module.get("/crash").await;
+    assert_eq!(answer.status, 502);
+    let line = module.program.line("ended by itself").await;
+    assert!(line.contains("signal 6") && line.contains(&format!("pid={first}")), "{line}");
+    assert_ne!(module.pid("/").await, first);
+}
+
+#[tokio::test]
+async fn one_that_is_killed_under_load_fails_only_what_it_had() {
+    let module = Module::start(odd("plain")).await;
+    module.pid("/").await;
+    let load = async {
+        let mut statuses = std::collections::BTreeMap::new();
+        for round in 0..10 {
+            let requests = (0..20).map(|_| module.get("/"));
+            let mut pid = None;
+            for answer in futures_util::future::join_all(requests).await {
+                *statuses.entry(answer.status).or_insert(0) += 1;
+                pid = facts(&answer, "pid").next().and_then(|pid| pid.parse().ok()).or(pid);
+            }
+            if let Some(pid) = pid.filter(|pid| round % 3 == 1 && is_there(*pid)) {
+                signal(pid, Signal::KILL);
+            }
+        }
+        statuses
+    };
+    let statuses = soon(load).await;
+    assert!(statuses.keys().all(|status| [200, 502].contains(status)), "{statuses:?}");
+    assert!(statuses[&200] >= 100, "{statuses:?}");
+}
+
+#[tokio::test]
+async fn requests_under_way_are_finished_when_the_module_stops() {
+    let module = Module::start(odd("plain")).await;
+    let pid = module.pid("/").await;
+    let slow = tokio::spawn({
+        let url = module.url("/slow");
+        async move { curl([&url]).await.status }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let end = module.program.stop().await;
+    assert_eq!((slow.await.unwrap(), end.code), (200, Some(0)), "{end:?}");
+    gone(pid).await;
+}
+
+#[tokio::test]
+async fn one_that_hangs_at_the_stop_is_killed_at_the_limit() {
+    let module = Module::start(odd("deaf")).await;
+    let pid = module.pid("/").await;
+    let end = module.program.stop().await;
+    assert_eq!(end.code, Some(0));
+    assert!(end.stdout.iter().any(|line| line.contains("is killed")), "{end:?}");
+    assert!(!is_there(pid));
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_module_that_is_killed() {
+    let module = Module::start(odd("forks")).await;
+    let pid = module.pid("/").await;
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let child: i32 = children.trim().parse().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let guard: i32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    module.program.signal(Signal::KILL);
+    for pid in [pid, child, guard] {
+        gone(pid).await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_outlives_a_guard_that_is_killed() {
+    let module = Module::start(odd("plain")).await;
+    let pid = module.pid("/").await;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let guard: i32 = stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    signal(guard, Signal::KILL);
+    gone(pid).await;
+    soon(until_answered(&module)).await;
+}
+
+async fn until_answered(module: &Module) {
+    while module.get("/").await.status != 200 {}
+}
+
+#[tokio::test]
+async fn what_a_worker_leaves_is_ended_with_it() {
+    let module = Module::start(odd("forks")).await;
+    let pid = module.pid("/").await;
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    let child: i32 = children.trim().parse().unwrap();
+    signal(pid, Signal::KILL);
+    gone(child).await;
+}

@@ -1,0 +1,50 @@
+use super::*;
+
+#[tokio::test]
+async fn an_application_is_offline_while_the_file_is_there() {
+    let port_and_module = with_folder().await;
+    let (folder, mut module) = port_and_module;
+    let pid = module.pid("/").await;
+    let file = folder.write("app_offline.htm", "<p>Back soon</p>");
+    soon(async { while module.get("/").await.status == 200 {} }).await;
+    let answer = module.get("/").await;
+    assert_eq!((answer.status, answer.text()), (503, "<p>Back soon</p>"));
+    assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
+    module.program.line("a process has ended").await;
+    assert!(!is_there(pid));
+    std::fs::remove_file(file).unwrap();
+    soon(async { while module.get("/").await.status != 200 {} }).await;
+    assert_ne!(module.pid("/").await, pid);
+}
+
+#[tokio::test]
+async fn under_load_there_are_only_answers_and_the_page() {
+    let (folder, module) = with_folder().await;
+    module.pid("/").await;
+    let mut statuses = std::collections::BTreeMap::new();
+    for round in 0..60 {
+        match round % 20 {
+            5 => drop(folder.write("app_offline.htm", "offline")),
+            15 => std::fs::remove_file(folder.path().join("app_offline.htm")).unwrap(),
+            _ => {}
+        }
+        let requests = (0..8).map(|_| module.get("/"));
+        for answer in soon(futures_util::future::join_all(requests)).await {
+            *statuses.entry(answer.status).or_insert(0) += 1;
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [200, 503], "{statuses:?}");
+}
+
+async fn with_folder() -> (crate::program::Folder, Module) {
+    let folder = crate::program::Folder::new();
+    let mut application = odd("plain");
+    application["Path"] = folder.path().display().to_string().into();
+    folder.write(
+        "web.config",
+        "<configuration><system.webServer><aspNetCore processPath=\"none\" /></system.webServer></configuration>",
+    );
+    let module = Module::start(application).await;
+    (folder, module)
+}
