@@ -104,6 +104,7 @@ pub use launch_settings::{
     LaunchSettingsError, SelectedProfile,
 };
 pub use lifetime::ApplicationLifetime;
+pub use logging::LogLevels;
 pub use max_request_body_size::{MaxRequestBodySize, WithMaxRequestBodySize};
 pub use min_data_rates::{MinDataRates, WithMinDataRates};
 #[cfg(feature = "kestrel")]

@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal;
 
-#[cfg(feature = "kestrel")]
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -10,13 +9,61 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, reload};
 
 #[cfg(feature = "kestrel")]
-use crate::{Configuration, ConfigurationError, ConfigurationMonitor};
+use crate::ConfigurationMonitor;
+use crate::{Configuration, ConfigurationError};
 
 /// The target of the lines about start and stop.
 pub(crate) const LIFETIME: &str = "hosting::lifetime";
 
 /// Changes what the default subscriber shows.
 pub(crate) type FilterHandle = reload::Handle<Targets, Registry>;
+
+/// What the default subscriber shows: the section `Logging:LogLevel` of a configuration.
+///
+/// [`WebApplication`](crate::WebApplication) reads it by itself; this is for programs with a [`Host`](crate::Host) and a
+/// configuration of their own. Default is no section, which shows `Information` and above.
+#[doc(alias = "ILoggingBuilder")]
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogLevels(Option<Targets>);
+
+impl LogLevels {
+    /// Reads the section: levels (`Trace`, `Debug`, `Information`, `Warning`, `Error`, `Critical`, `None`) by target, of
+    /// which `Default` is all others.
+    ///
+    /// # Errors
+    /// There is one error for each entry that is no level; it names the key and its place.
+    pub fn of(configuration: &Configuration) -> Result<Self, Vec<ConfigurationError>> {
+        let section = configuration.section("Logging:LogLevel");
+        if !section.exists() {
+            return Ok(Self(None));
+        }
+        if section.value().is_some_and(|text| !text.is_empty()) {
+            return Err(vec![
+                configuration.invalid(section.path(), "expected a section with levels by target"),
+            ]);
+        }
+        let (mut targets, mut errors) = (Targets::new().with_default(LevelFilter::INFO), Vec::new());
+        for entry in section.children() {
+            let Some(level) = level(entry.value().unwrap_or_default()) else {
+                let reason = "expected one of Trace, Debug, Information, Warning, Error, Critical, None";
+                errors.push(configuration.invalid(entry.path(), reason));
+                continue;
+            };
+            targets = if entry.key().eq_ignore_ascii_case("Default") {
+                targets.with_default(level)
+            } else {
+                targets.with_target(entry.key(), level)
+            };
+        }
+        if errors.is_empty() { Ok(Self(Some(targets))) } else { Err(errors) }
+    }
+
+    /// Installs the default subscriber, which writes to the standard output, unless the program has installed one. The
+    /// variable `RUST_LOG` goes before the section.
+    pub fn install(self) {
+        install_default(self.0);
+    }
+}
 
 /// Installs a subscriber that writes to the standard output, unless the program has installed one.
 ///
@@ -71,30 +118,15 @@ pub(crate) fn follow(monitor: &ConfigurationMonitor, handle: FilterHandle) {
     });
 }
 
-/// The filter in the section `Logging:LogLevel`: levels by the original's names, keyed by target, `Default` for all
-/// others. `None` if there is no such section.
+/// The filter in the section; `None` if there is no such section. Of several faults the first is told.
 #[cfg(feature = "kestrel")]
 pub(crate) fn filter(configuration: &Configuration) -> Result<Option<Targets>, ConfigurationError> {
-    let section = configuration.section("Logging:LogLevel");
-    if !section.exists() {
-        return Ok(None);
+    match LogLevels::of(configuration) {
+        Ok(levels) => Ok(levels.0),
+        Err(errors) => errors.into_iter().next().map_or(Ok(None), Err),
     }
-    let mut targets = Targets::new().with_default(LevelFilter::INFO);
-    for entry in section.children() {
-        let Some(level) = level(entry.value().unwrap_or_default()) else {
-            let reason = "expected one of Trace, Debug, Information, Warning, Error, Critical, None";
-            return Err(configuration.invalid(entry.path(), reason));
-        };
-        targets = if entry.key().eq_ignore_ascii_case("Default") {
-            targets.with_default(level)
-        } else {
-            targets.with_target(entry.key(), level)
-        };
-    }
-    Ok(Some(targets))
 }
 
-#[cfg(feature = "kestrel")]
 fn level(name: &str) -> Option<LevelFilter> {
     Some(match name.to_ascii_lowercase().as_str() {
         "trace" => Level::TRACE.into(),
@@ -119,6 +151,18 @@ mod tests {
         assert!(targets.would_enable("server_kestrel::tls", &Level::DEBUG));
         assert!(!targets.would_enable("hosting", &Level::INFO));
         assert!(filter(&Configuration::default()).unwrap().is_none());
+    }
+
+    #[test]
+    fn each_fault_is_told_and_a_text_is_no_section() {
+        let errors = |levels: &str| {
+            let text = format!(r#"{{ "Logging": {{ "LogLevel": {levels} }} }}"#);
+            let configuration =
+                Configuration::builder().json_text("appsettings.json", &text).build().unwrap();
+            LogLevels::of(&configuration).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(errors(r#"{ "a": "Loud", "b": "Debug", "c": 1 }"#).len(), 2);
+        assert!(errors(r#""Debug""#)[0].ends_with("expected a section with levels by target"));
     }
 
     #[test]

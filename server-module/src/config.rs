@@ -9,7 +9,7 @@ mod surroundings;
 
 use std::path::{Path, PathBuf};
 
-use hosting::{Configuration, HostEnvironment, KestrelOptions, kestrel_endpoints};
+use hosting::{Configuration, HostEnvironment, KestrelOptions, LogLevels, kestrel_endpoints};
 
 use self::keys::Keys;
 use crate::error::Problems;
@@ -49,6 +49,9 @@ const MAX_SOCKET_PATH: usize = 103;
 /// | `ControlSocket` | the Unix socket of commands to the module | none |
 /// | `Applications:{name}` | an application, see [`ApplicationOptions`] for its keys | one at least |
 ///
+/// Beside `Module` the file may have `Logging:LogLevel:{target}`, what of a target such as `server_module` is shown: `Trace`,
+/// `Debug`, `Information`, `Warning`, `Error`, `Critical` or `None`. `Default` is for all others, and is `Information`.
+///
 /// Names of applications begin with a letter and have letters, digits, `-`, `_` and `.`, at most 64. Times are `hh:mm:ss`
 /// or seconds, sizes are bytes. `null` stands for a key that is not there. Relative paths start from the folder of the
 /// file. Variables of the environment go before the file: `Module__ControlSocket`.
@@ -60,6 +63,9 @@ pub struct ModuleOptions {
     pub kestrel: KestrelOptions,
     /// The path of the Unix socket that takes commands, at most 103 bytes. Default is none: there are no commands then.
     pub control_socket: Option<PathBuf>,
+    /// What is logged. Default is `Information` and above.
+    #[doc(alias = "Logging")]
+    pub log_levels: LogLevels,
     /// The applications, in the order of their names.
     pub applications: Vec<ApplicationOptions>,
     /// What the files of the applications say and the module does not do.
@@ -84,7 +90,11 @@ impl ModuleOptions {
         let alone = Configuration::builder().json_file(&file, false);
         let layers = alone.build().and_then(|alone| {
             // The environment has other keys at its top.
-            Keys::new(&alone.section(""), &mut problems).only(&TOP);
+            let top = alone.section("");
+            let mut top = Keys::new(&top, &mut problems);
+            top.only(&TOP);
+            let logging = top.section("Logging");
+            top.of(&logging).only(&["LogLevel"]);
             Configuration::builder().chain(&alone).environment_variables(None, variables).build()
         });
         match layers {
@@ -139,6 +149,7 @@ impl ModuleOptions {
         let options = application.map(|application| Self {
             kestrel: KestrelOptions::default(),
             control_socket: None,
+            log_levels: LogLevels::default(),
             applications: vec![application],
             notes: Vec::new(),
             given: GivenEndpoints::default(),
@@ -167,10 +178,15 @@ fn read(
     let mut options = ModuleOptions {
         kestrel: KestrelOptions::default(),
         control_socket: None,
+        log_levels: LogLevels::default(),
         applications: Vec::new(),
         notes: Vec::new(),
         given: GivenEndpoints::read(&section, &surroundings.folder),
     };
+    match LogLevels::of(configuration) {
+        Ok(levels) => options.log_levels = levels,
+        Err(errors) => errors.iter().for_each(|error| problems.push(error)),
+    }
     let mut keys = Keys::new(&section, &mut problems);
     keys.only(&[&["Applications", "ControlSocket"][..], &kestrel_endpoints::KEYS].concat());
     let socket = keys.text("ControlSocket");

@@ -27,6 +27,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 /// # Cancel safety
 /// Dropping the future ends the processes of the applications.
 pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
+    options.log_levels.clone().install();
     for note in &options.notes {
         tracing::info!("{note}");
     }
