@@ -15,15 +15,22 @@ use hosting::{Body, BoxFuture, Request, RequestFeatures, Response};
 
 use crate::forward::{Exchange, no_connection};
 use crate::status::{ApplicationState, ApplicationStatus, Managed};
-use crate::{ApplicationOptions, pages};
+use crate::{ApplicationOptions, SettingsError, pages};
 
 use failures::Failures;
 use offline::Offline;
 use slot::{Slot, Unavailable};
 
+/// Reads the options anew.
+pub(crate) type Again = Box<dyn Fn() -> Result<ApplicationOptions, SettingsError> + Send + Sync>;
+
 /// An application and its processes.
 pub(crate) struct Application {
+    /// What holds for requests and for the application as a whole, as long as the module runs.
     options: ApplicationOptions,
+    /// What new processes are started with.
+    launch: Mutex<Arc<ApplicationOptions>>,
+    again: Option<Again>,
     /// The port at which clients reach the module over https.
     https_port: Option<u16>,
     /// Where processes are started and watched, whatever becomes of the thread that a request came on.
@@ -38,7 +45,11 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    pub(crate) fn new(options: ApplicationOptions, https_port: Option<u16>) -> Arc<Self> {
+    pub(crate) fn new(
+        options: ApplicationOptions,
+        again: Option<Again>,
+        https_port: Option<u16>,
+    ) -> Arc<Self> {
         let count = options.settings.processes_per_application.max(1);
         Arc::new(Self {
             slots: (0..count).map(|_| Slot::default()).collect(),
@@ -49,6 +60,8 @@ impl Application {
             offline: Arc::new(Offline::new(&options.folder)),
             is_stopping: AtomicBool::new(false),
             last_exit: Mutex::default(),
+            launch: Mutex::new(Arc::new(options.clone())),
+            again,
             options,
         })
     }
@@ -106,6 +119,19 @@ impl Application {
                 .into_iter()
                 .filter_map(value)
                 .any(is_development)
+    }
+
+    /// What a new process is started with.
+    fn launch(&self) -> Arc<ApplicationOptions> {
+        Arc::clone(&self.launch.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the options again for the processes that are started from now on.
+    fn refresh(&self) -> Result<(), String> {
+        let Some(again) = &self.again else { return Ok(()) };
+        let options = again().map_err(|error| format!("its settings cannot be used: {error}"))?;
+        *self.launch.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
+        Ok(())
     }
 
     /// Whether a process may be started.
@@ -174,6 +200,9 @@ impl Managed for Kept {
 
     fn recycle(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(async {
+            let application = Arc::clone(&self.0);
+            let refreshed = tokio::task::spawn_blocking(move || application.refresh()).await;
+            refreshed.map_err(|error| error.to_string())??;
             for (number, slot) in self.0.slots.iter().enumerate() {
                 slot.replace(&self.0, number, "recycled").await?;
             }

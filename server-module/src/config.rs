@@ -72,6 +72,8 @@ pub struct ModuleOptions {
     pub notes: Vec<String>,
     /// The endpoints as they were written.
     pub(crate) given: GivenEndpoints,
+    /// The file that they are from, and what it was read in.
+    source: Option<(PathBuf, Surroundings)>,
 }
 
 impl ModuleOptions {
@@ -98,12 +100,33 @@ impl ModuleOptions {
             Configuration::builder().chain(&alone).environment_variables(None, variables).build()
         });
         match layers {
-            Ok(configuration) => read(&configuration, &surroundings, problems),
+            Ok(configuration) => {
+                let mut options = read(&configuration, &surroundings, problems)?;
+                options.source = Some((file, surroundings));
+                Ok(options)
+            }
             Err(error) => {
                 problems.push(keys::with_cause(&error));
                 problems.or_missing(None)
             }
         }
+    }
+
+    /// Reads the options of an application again from the file that these are from; none if they are from no file.
+    pub(crate) fn reader_of(
+        &self,
+        application: &ApplicationOptions,
+    ) -> Option<impl Fn() -> Result<ApplicationOptions, SettingsError> + Send + Sync + 'static> {
+        let (file, surroundings) = self.source.clone()?;
+        let name = application.name.clone();
+        Some(move || {
+            let applications = Self::load(&file, &surroundings)?.applications;
+            applications.into_iter().find(|application| application.name == name).ok_or_else(|| {
+                let mut problems = Problems::default();
+                problems.push(format_args!("{}: Module:Applications:{name} is gone", file.display()));
+                problems.finish()
+            })
+        })
     }
 
     /// Reads the section `Module` of a configuration; relative paths start from the folder of the surroundings.
@@ -153,6 +176,7 @@ impl ModuleOptions {
             applications: vec![application],
             notes: Vec::new(),
             given: GivenEndpoints::default(),
+            source: None,
         });
         problems.or_missing(options)
     }
@@ -182,6 +206,7 @@ fn read(
         applications: Vec::new(),
         notes: Vec::new(),
         given: GivenEndpoints::read(&section, &surroundings.folder),
+        source: None,
     };
     match LogLevels::of(configuration) {
         Ok(levels) => options.log_levels = levels,

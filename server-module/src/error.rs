@@ -69,7 +69,7 @@ impl Problems {
         }
     }
 
-    fn finish(&mut self) -> SettingsError {
+    pub(crate) fn finish(&mut self) -> SettingsError {
         let mut problems = std::mem::take(&mut self.found);
         if self.left_out > 0 {
             problems.push(format!("and {} more", self.left_out));

@@ -37,10 +37,15 @@ pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
     for application in &options.applications {
         match application.settings.hosting_model {
             HostingModel::OutOfProcess => {
-                applications.push(Some(Application::new(application.clone(), https_port)));
+                let again = options.reader_of(application).map(|read| Box::new(read) as _);
+                applications.push(Some(Application::new(application.clone(), again, https_port)));
             }
             HostingModel::InProcess => {
-                in_process.push(InProcess::bind(&options, application)?);
+                let bound = InProcess::bind(&options, application)?;
+                in_process.push(match options.reader_of(application) {
+                    Some(read) => bound.refresh_by(read),
+                    None => bound,
+                });
                 applications.push(None);
             }
         }

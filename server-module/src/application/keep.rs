@@ -29,10 +29,29 @@ impl Application {
             looks += 1;
             if looks % LOOKS == 0 {
                 let now = fingerprints(files.clone()).await;
-                self.replace_where_needed(self.options.recycle.on_file_change && now != seen).await;
+                let have_changed = self.options.recycle.on_file_change && now != seen;
                 seen = now;
+                if have_changed && !self.has_refreshed().await {
+                    continue;
+                }
+                self.replace_where_needed(have_changed).await;
             }
         }
+    }
+
+    /// Reads the settings again; false if they cannot be used, and the processes are to stay.
+    async fn has_refreshed(self: &Arc<Self>) -> bool {
+        let application = Arc::clone(self);
+        let refreshed = tokio::task::spawn_blocking(move || application.refresh()).await;
+        let refreshed = refreshed.map_err(|error| error.to_string()).flatten();
+        if let Err(error) = &refreshed {
+            tracing::error!(
+                application = self.options.name,
+                error,
+                "its files have changed; its processes stay"
+            );
+        }
+        refreshed.is_ok()
     }
 
     async fn replace_where_needed(self: &Arc<Self>, have_changed: bool) {

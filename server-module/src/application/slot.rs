@@ -158,7 +158,7 @@ async fn new_backend(
 ) -> Result<Arc<Backend>, Arc<str>> {
     let name = &application.options.name;
     let begun = Instant::now();
-    match start(&application.options, application.https_port).await {
+    match start(&application.launch(), application.https_port).await {
         Ok(backend) => {
             starts.fetch_add(1, Ordering::Relaxed);
             let milliseconds = begun.elapsed().as_millis();

@@ -97,3 +97,30 @@ async fn what_a_worker_leaves_is_ended_with_it() {
     signal(pid, Signal::KILL);
     gone(child).await;
 }
+
+#[tokio::test]
+async fn a_changed_web_config_is_read_for_the_next_process() {
+    let folder = crate::program::Folder::new();
+    let config = |oddity: &str| {
+        let program = binary("odd-app").display().to_string();
+        format!(
+            "<configuration><system.webServer><aspNetCore processPath=\"{program}\" arguments=\"{oddity}\" \
+             shutdownTimeLimit=\"2\" /></system.webServer></configuration>"
+        )
+    };
+    folder.write("web.config", config("plain"));
+    let application = json!({ "Path": folder.path(), "Recycle": { "OnFileChange": true } });
+    let mut module = Module::start(application).await;
+    let first = module.pid("/").await;
+    // One that cannot be used changes nothing.
+    folder.write("web.config", config("plain").replace("\"2\"", "\"soon\""));
+    let line = module.program.line("its processes stay").await;
+    assert!(line.contains("shutdownTimeLimit"), "{line}");
+    assert_eq!(module.pid("/").await, first);
+    folder.write("web.config", config("forks"));
+    module.program.line("its files have changed").await;
+    gone(first).await;
+    let second = module.pid("/").await;
+    let line = std::fs::read(format!("/proc/{second}/cmdline")).unwrap();
+    assert!(String::from_utf8_lossy(&line).contains("forks"));
+}
