@@ -236,7 +236,9 @@ fn listen(
         .map_err(|error| reader.configuration.invalid(&format!("{path}:Url"), error))?
         .protocols(protocols)
         .name(name.to_owned());
-    listen.proxy_protocol = section.proxy_protocol.as_ref().map(ProxyProtocolSection::options);
+    if let Some(proxies) = &section.proxy_protocol {
+        listen.proxy_protocol = Some(proxies.options(reader, listen.target(), &path)?);
+    }
     if let Some(target) = listen.target() {
         let mut sockets = options.default_socket_options.for_target(target);
         section.socket_options.apply(reader, &mut sockets, target, &path)?;

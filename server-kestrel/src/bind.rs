@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use server_abstractions::{Address, AddressTarget, StartError};
@@ -72,7 +73,7 @@ pub(crate) fn bind(endpoint: &Endpoint, inherited: &mut Inherited) -> Result<Bou
     if !inherited.is_empty() {
         return handed::adopt(endpoint, inherited);
     }
-    let taken = || StartError::configuration(format!("{endpoint} is listened on already"));
+    let taken = || StartError::configuration(format!("{} is listened on already", endpoint.in_full()));
     match &endpoint.source {
         EndpointSource::Address(address) => {
             bind_address(endpoint, &Address::new(https, address.target().clone()))
@@ -127,7 +128,8 @@ fn bind_address(endpoint: &Endpoint, address: &Address) -> Result<Bound, StartEr
             Ok(bound(address.target().clone(), BoundSocket::Unix { listener, _file: None }))
         }
         _ => Err(StartError::configuration(format!(
-            "cannot listen on {endpoint}: named pipes exist on Windows only; use http://unix:/path here"
+            "cannot listen on {}: named pipes exist on Windows only; use http://unix:/path here",
+            endpoint.in_full()
         ))),
     }
 }
@@ -178,7 +180,8 @@ fn bind_any(port: u16, options: &SocketOptions) -> io::Result<std::net::TcpListe
 fn bind_localhost(endpoint: &Endpoint, port: u16) -> Result<Vec<BoundSocket>, StartError> {
     if port == 0 {
         return Err(StartError::configuration(format!(
-            "cannot listen on {endpoint}: localhost stands for two sockets, which would get different ports; use http://127.0.0.1:0 or http://[::1]:0"
+            "cannot listen on {}: localhost stands for two sockets, which would get different ports; use http://127.0.0.1:0 or http://[::1]:0",
+            endpoint.in_full()
         )));
     }
     let mut sockets = Vec::new();
@@ -206,18 +209,37 @@ fn is_address_in_use(error: &io::Error) -> bool {
 }
 
 fn cannot_listen(endpoint: &Endpoint, error: io::Error) -> StartError {
+    let what = endpoint.in_full();
     let message = match error.kind() {
         io::ErrorKind::AddrInUse => {
+            let instead = match &endpoint.name {
+                None => "such as with --urls http://localhost:5050".to_owned(),
+                Some(name) => format!("in Kestrel:Endpoints:{name}:Url, or where the code has its address"),
+            };
             return StartError::address_in_use(format!(
-                "cannot listen on {endpoint}: the address is in use; stop the program that listens there, or choose another port, such as with --urls http://localhost:5050"
+                "cannot listen on {what}: the address is in use; stop the program that listens there, or choose another port, {instead}"
             ))
             .with_source(error);
         }
         io::ErrorKind::PermissionDenied => {
             "permission is denied; ports below 1024 and other users' folders need rights of their own"
+                .to_owned()
         }
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-        _ => "the system refused",
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::NotFound => match missing_folder(endpoint) {
+            Some(folder) => format!(
+                "the folder {0} does not exist; make it, and let the user of this program write to it: install -d -o USER {0}, or RuntimeDirectory= of a systemd service",
+                folder.display()
+            ),
+            None => "the system refused".to_owned(),
+        },
+        _ => "the system refused".to_owned(),
     };
-    StartError::new(format!("cannot listen on {endpoint}: {message}")).with_source(error)
+    StartError::new(format!("cannot listen on {what}: {message}")).with_source(error)
+}
+
+/// The folder of a Unix socket, if it is not there.
+fn missing_folder(endpoint: &Endpoint) -> Option<&Path> {
+    let Some(AddressTarget::Unix(path)) = endpoint.target() else { return None };
+    path.parent().filter(|folder| !folder.exists())
 }

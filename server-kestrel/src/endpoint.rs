@@ -249,6 +249,23 @@ impl Endpoint {
         }
     }
 
+    /// Whether anybody can connect through the proxies that it trusts.
+    pub(crate) fn check_proxies(&self) -> Result<(), &'static str> {
+        let Some(proxies) = &self.proxy_protocol else { return Ok(()) };
+        match &self.source {
+            EndpointSource::Address(address) => proxies.check(Some(address.target())),
+            EndpointSource::Descriptor(_) | EndpointSource::Listener(_) => proxies.check(None),
+        }
+    }
+
+    /// The endpoint as errors call it: with its name, if it has one.
+    pub(crate) fn in_full(&self) -> impl fmt::Display {
+        fmt::from_fn(move |f| match &self.name {
+            Some(name) => write!(f, "{self} (endpoint {name:?})"),
+            None => write!(f, "{self}"),
+        })
+    }
+
     /// Whether one socket can be that of both, however they serve it.
     pub(crate) fn same_socket(&self, other: &Self) -> bool {
         self.same_source(other) && self.socket_options == other.socket_options

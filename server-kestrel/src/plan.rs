@@ -1,5 +1,7 @@
 //! Which endpoints a server listens on: the rules between its own endpoints, the host's addresses and the default.
 
+use std::fmt::Display;
+
 use server_abstractions::{Address, StartError};
 
 use crate::{Endpoint, HttpsOptions, KestrelOptions};
@@ -48,10 +50,12 @@ fn with_defaults(endpoint: Endpoint, options: &KestrelOptions) -> Endpoint {
 
 /// An endpoint whose options can be held, with the certificate that it needs.
 fn complete(endpoint: Endpoint, options: &KestrelOptions) -> Result<Endpoint, StartError> {
-    match endpoint.check_socket() {
-        Ok(()) => with_certificate(endpoint, options),
-        Err(error) => Err(StartError::configuration(format!("cannot listen on {endpoint}: {error}"))),
-    }
+    let fail = |why: &dyn Display| {
+        StartError::configuration(format!("cannot listen on {}: {why}", endpoint.in_full()))
+    };
+    endpoint.check_socket().map_err(|error| fail(&error))?;
+    endpoint.check_proxies().map_err(|why| fail(&why))?;
+    with_certificate(endpoint, options)
 }
 
 fn list(urls: &[Address]) -> String {
@@ -70,7 +74,8 @@ fn with_certificate(mut endpoint: Endpoint, options: &KestrelOptions) -> Result<
     }
     if https.needs_certificate() {
         return Err(StartError::configuration(format!(
-            "cannot listen on {endpoint}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the environment Development (ASPNETCORE_ENVIRONMENT=Development), which has its own: cargo host dev-certs https --trust"
+            "cannot listen on {}: no certificate is configured; set Kestrel:Certificates:Default:Path and :KeyPath, give the endpoint one in code, or run in the environment Development (ASPNETCORE_ENVIRONMENT=Development), which has its own: cargo host dev-certs https --trust",
+            endpoint.in_full()
         )));
     }
     Ok(endpoint)

@@ -11,8 +11,8 @@ use bytes::BytesMut;
 use http::uri::Scheme;
 use ipnet::IpNet;
 use server_abstractions::{
-    BoxConnectionService, BoxError, BoxFuture, Connection, FeatureCollection, HttpConnectionFeature,
-    HttpSchemeFeature, ProxiedTls, ProxyProtocolFeature,
+    AddressTarget, BoxConnectionService, BoxError, BoxFuture, Connection, FeatureCollection,
+    HttpConnectionFeature, HttpSchemeFeature, ProxiedTls, ProxyProtocolFeature, StartError,
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -36,12 +36,13 @@ use prefixed::Prefixed;
 /// The header is required. A peer that is not trusted, and one that sends something else, is cut off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyProtocolOptions {
-    /// Which proxies are believed, by the address of the socket. Default is loopback: `127.0.0.0/8` and `::1`.
+    /// Which proxies are believed, by the address of the socket. It may be empty only if `trust_unix_sockets` is true, and the
+    /// endpoint is none of TCP: otherwise every connection would be cut off. Default is loopback: `127.0.0.0/8` and `::1`.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether peers without an IP address are believed: those of a Unix socket, whose file says who may connect. Default
-    /// is false.
+    /// Whether peers without an IP address are believed: those of a Unix socket, whose file says who may connect. An endpoint
+    /// on a Unix socket needs it. Default is false.
     pub trust_unix_sockets: bool,
-    /// How long the header may take. Default is 5 seconds.
+    /// How long the header may take; more than 0. Default is 5 seconds.
     pub header_timeout: Duration,
 }
 
@@ -60,6 +61,26 @@ impl Default for ProxyProtocolOptions {
 }
 
 impl ProxyProtocolOptions {
+    /// Whether there can be a connection with these options on a socket of this kind; `None` is any kind.
+    pub(crate) fn check(&self, target: Option<&AddressTarget>) -> Result<(), &'static str> {
+        if self.header_timeout.is_zero() {
+            return Err("header_timeout of ProxyProtocolOptions is 0; it must be more than that");
+        }
+        let may_have_address = !matches!(target, Some(AddressTarget::Unix(_) | AddressTarget::Abstract(_)));
+        if !may_have_address && !self.trust_unix_sockets {
+            return Err(
+                "trust_unix_sockets of ProxyProtocolOptions is false, so that every connection of the Unix socket would be cut off; set it to true",
+            );
+        }
+        let may_be_unix = target.is_none() || !may_have_address;
+        if self.trusted_proxies.is_empty() && !(may_be_unix && self.trust_unix_sockets) {
+            return Err(
+                "trusted_proxies of ProxyProtocolOptions is empty, so that every connection would be cut off; name the addresses or networks of the proxies, such as 10.0.0.0/8, or leave the PROXY protocol out",
+            );
+        }
+        Ok(())
+    }
+
     fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer.map(|peer| peer.ip().to_canonical()) {
             Some(address) => self.trusted_proxies.iter().any(|network| network.contains(&address)),
@@ -80,8 +101,12 @@ pub struct ProxyProtocolLayer(Arc<ProxyProtocolOptions>);
 
 impl ProxyProtocolLayer {
     /// A layer with these options.
-    pub fn new(options: ProxyProtocolOptions) -> Self {
-        Self(Arc::new(options))
+    ///
+    /// # Errors
+    /// When they trust nobody, or leave no time for the header.
+    pub fn new(options: ProxyProtocolOptions) -> Result<Self, StartError> {
+        options.check(None).map_err(StartError::configuration)?;
+        Ok(Self(Arc::new(options)))
     }
 }
 
@@ -141,8 +166,14 @@ async fn take_header(
     let socket = features.get::<dyn HttpConnectionFeature>();
     let peer = socket.as_ref().and_then(|socket| socket.remote_address());
     if !options.trusts(peer) {
-        let message =
-            "the peer is none of the proxies that are trusted to send the header of the PROXY protocol";
+        let message = match peer {
+            Some(_) => {
+                "the peer is none of the proxies that are trusted to send the header of the PROXY protocol; if it is one, add its address or network to TrustedProxies of the endpoint's ProxyProtocol (trusted_proxies of ProxyProtocolOptions)"
+            }
+            None => {
+                "the peer has no address, and Unix sockets are not trusted to send the header of the PROXY protocol; if it is a proxy, set TrustUnixSockets of the endpoint's ProxyProtocol (trust_unix_sockets of ProxyProtocolOptions)"
+            }
+        };
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
     }
     let mut received = BytesMut::new();

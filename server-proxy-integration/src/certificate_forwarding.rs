@@ -10,6 +10,7 @@ use tower_service::Service;
 use crate::OptionsError;
 use crate::peer::{KnownPeers, Peer};
 use crate::reload::Rules;
+use crate::stranger::Stranger;
 
 mod decode;
 mod feature;
@@ -165,6 +166,7 @@ impl<S> CertificateForwarding<S> {
 struct Settled {
     source: CertificateSource,
     known: KnownPeers,
+    stranger: Stranger,
 }
 
 impl CertificateSource {
@@ -194,6 +196,10 @@ impl Settled {
         Ok(Self {
             source: source.clone(),
             known: KnownPeers::new(known_proxies, known_networks, *trust_unix_sockets),
+            stranger: Stranger::new(
+                "fields with a client's certificate, which are removed,",
+                "CertificateForwardingOptions",
+            ),
         })
     }
 
@@ -211,10 +217,7 @@ impl Settled {
             ForwardedCertificate::take(request, &self.source);
             return;
         }
-        tracing::debug!(
-            peer = peer.address.map(tracing::field::display),
-            "a client certificate comes from an unknown proxy; its field is removed"
-        );
+        self.stranger.tell(peer);
         let names = [Some(self.source.header()), self.source.chain_header()];
         for name in names.into_iter().flatten() {
             request.headers_mut().remove(name);

@@ -1,5 +1,6 @@
 //! Hosts as a request names them, and patterns of hosts that are allowed.
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use crate::OptionsError;
@@ -110,24 +111,40 @@ impl HostPatterns {
 }
 
 impl Pattern {
-    fn parse(pattern: &str) -> Result<Self, &'static str> {
+    fn parse(pattern: &str) -> Result<Self, Cow<'static, str>> {
         let (name, is_end) = match pattern.strip_prefix("*.") {
             Some(name) => (name, true),
             None => (pattern, false),
         };
         if name.is_empty() {
-            return Err("it is empty; leave it out, or write * for every host");
+            return Err("it is empty; leave it out, or write * for every host".into());
+        }
+        if let Some((_, host)) = name.split_once("://") {
+            return Err(format!("leave out the scheme: {host:?}").into());
+        }
+        if name.contains(',') {
+            return Err("hosts are separated by ; and not by a comma".into());
+        }
+        match name.trim_start_matches('.') {
+            "" => return Err("it is no host name and no address".into()),
+            host if host.len() < name.len() => {
+                return Err(format!(
+                    "it begins with a dot; write {host};*.{host} for the host and all below it"
+                )
+                .into());
+            }
+            _ => {}
         }
         if name.contains('*') {
-            return Err("a * stands for every host, or as *. in front of the end of names");
+            return Err("a * stands for every host, or as *. in front of the end of names".into());
         }
         let name = punycode::encode(name).ok_or("it has characters that no host name has")?;
         match split_host(name.as_bytes()) {
-            Some((_, Some(_))) => Err("it has a port, and ports are not compared; leave it out"),
+            Some((_, Some(_))) => Err("it has a port, and ports are not compared; leave it out".into()),
             None if name.parse::<Ipv6Addr>().is_ok() => {
-                Err("an IPv6 address is written in brackets, as in [::1]")
+                Err("an IPv6 address is written in brackets, as in [::1]".into())
             }
-            None => Err("it is no host name and no address"),
+            None => Err("it is no host name and no address".into()),
             Some(_) if is_end => Ok(Self::End(format!(".{name}").into_bytes().into())),
             Some(_) => Ok(Self::Name(name.into_bytes().into())),
         }
@@ -150,9 +167,26 @@ mod tests {
 
     #[test]
     fn patterns_that_never_match_are_refused() {
-        for pattern in ["", "a:80", "::1", "*.", "a.*", "**", "a b", "[::1", "http://a", "a/b", "*.*.a"] {
+        for (pattern, reason) in [
+            ("", "leave it out"),
+            ("a:80", "it has a port"),
+            ("::1", "as in [::1]"),
+            ("*.", "it is empty"),
+            ("a.*", "a * stands for every host"),
+            ("**", "a * stands for every host"),
+            ("a b", "no host name"),
+            ("[::1", "no host name"),
+            ("https://a.example", "leave out the scheme: \"a.example\""),
+            ("a,b", "separated by ;"),
+            ("a/b", "no host name"),
+            ("*.*.a", "a * stands for every host"),
+            (".shop.example", "write shop.example;*.shop.example"),
+            ("*..a", "write a;*.a"),
+            (".", "no host name"),
+        ] {
             let error = HostPatterns::new("AllowedHosts", &[pattern.to_owned()]).unwrap_err().to_string();
             assert!(error.starts_with(&format!("AllowedHosts: the host {pattern:?} ")), "{error}");
+            assert!(error.contains(reason), "{error}");
         }
         assert!(HostPatterns::new("AllowedHosts", &["a".to_owned(), " * ".to_owned()]).unwrap().allow_any());
     }

@@ -16,10 +16,11 @@ use crate::reload::Rules;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFilteringOptions {
     /// Names, addresses (of IPv6 in brackets), `*.` and the end of names, all without a port and regardless of case;
-    /// names in Unicode are encoded. `*`, `[::]` and `0.0.0.0` allow every host. Default is none, with which no layer can
-    /// be built.
+    /// names in Unicode are encoded. `*.shop.example` stands for all names below `shop.example` and not for that itself. `*`,
+    /// `[::]` and `0.0.0.0` allow every host. Default is none, with which no layer can be built.
     pub allowed_hosts: Vec<String>,
-    /// Whether a request may name no host, or an empty one. Default is true.
+    /// Whether a request may name no host, or an empty one; such a request passes, whatever hosts are allowed. Default is
+    /// true.
     pub allow_empty_hosts: bool,
     /// Whether the answer has a small page that says why. Default is true.
     pub include_failure_message: bool,
@@ -32,7 +33,8 @@ impl Default for HostFilteringOptions {
 }
 
 impl HostFilteringOptions {
-    /// The defaults, for hosts separated by `;` as in the configuration key `AllowedHosts`; empty items are left out.
+    /// The defaults, for hosts separated by `;` as in the configuration key `AllowedHosts`; empty items are left out,
+    /// so that `""` and `";"` leave none.
     pub fn from_list(hosts: &str) -> Self {
         let hosts = hosts.split(';').map(str::trim).filter(|host| !host.is_empty());
         Self { allowed_hosts: hosts.map(str::to_owned).collect(), ..Self::default() }
@@ -192,7 +194,9 @@ impl Filter {
             }
         }
         if !has_host && !self.allow_empty {
-            tracing::info!("a request was refused: it names no host");
+            tracing::info!(
+                "a request was refused: it names no host, and allow_empty_hosts of HostFilteringOptions is false"
+            );
             return false;
         }
         true
@@ -201,7 +205,10 @@ impl Filter {
     fn allows_host(&self, host: &[u8]) -> bool {
         let is_allowed = self.hosts.allow(host);
         if !is_allowed {
-            tracing::info!(host = ?String::from_utf8_lossy(host), "a request was refused: the host is not among the allowed ones");
+            tracing::info!(
+                host = ?String::from_utf8_lossy(host),
+                "a request was refused: the host is not among the allowed ones; if it is yours, add it to AllowedHosts (allowed_hosts of HostFilteringOptions)"
+            );
         }
         is_allowed
     }

@@ -72,6 +72,7 @@ mod iis_integration;
 mod path_base;
 mod peer;
 mod reload;
+mod stranger;
 
 pub use answer::AnswerFuture;
 pub use certificate_forwarding::{

@@ -8,7 +8,7 @@ mod text;
 
 use serde::{
     Deserializer,
-    de::{DeserializeOwned, Visitor},
+    de::{DeserializeOwned, Expected, Visitor},
 };
 
 pub(super) use self::text::{EXPECTED_BOOL, parse_bool};
@@ -66,8 +66,8 @@ impl<'a> Section<'a> {
     }
 
     /// The children of a list in their order.
-    fn elements(&self) -> Result<Vec<&'a Node>, BindError> {
-        self.not_text("a list")?;
+    fn elements(&self, expected: &str) -> Result<Vec<&'a Node>, BindError> {
+        self.not_text(expected)?;
         let named = self.node.children.iter().find(|(key, _)| matches!(key, Key::Name(_)));
         match named {
             Some((_, child)) => Err(BindError::new(format!(
@@ -81,6 +81,13 @@ impl<'a> Section<'a> {
     fn is_list(&self) -> bool {
         self.node.children.keys().all(|key| matches!(key, Key::Index(..)))
     }
+}
+
+/// What a type says that it expects, unless those are serde's own words, which tell of Rust.
+fn wanted(visitor: &dyn Expected, otherwise: &str) -> String {
+    let words = visitor.to_string();
+    let are_serdes = words.starts_with("struct ") || words.starts_with("tuple ") || words == "a sequence";
+    if are_serdes { otherwise.to_owned() } else { words }
 }
 
 macro_rules! numbers {
@@ -174,11 +181,12 @@ impl<'de> Deserializer<'de> for &Section<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, BindError> {
-        visitor.visit_seq(ListAccess::new(self, self.elements()?))
+        let elements = self.elements(&wanted(&visitor, "a list"))?;
+        visitor.visit_seq(ListAccess::new(self, elements))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, BindError> {
-        let elements = self.elements()?;
+        let elements = self.elements("a list")?;
         match elements.len() {
             found if found == length => visitor.visit_seq(ListAccess::new(self, elements)),
             found => Err(BindError::new(format!("expected a list of {length}, found {found}"))),
@@ -205,7 +213,7 @@ impl<'de> Deserializer<'de> for &Section<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, BindError> {
-        self.not_text("a section")?;
+        self.not_text(&wanted(&visitor, "a section"))?;
         visitor.visit_map(SectionAccess::new(self, fields))
     }
 

@@ -174,6 +174,30 @@ fn the_proxy_protocol_is_read() {
         header_timeout: Duration::from_secs(2),
     };
     assert_eq!(endpoint(all).unwrap(), Some(expected));
+    let on_unix = |section: &str| {
+        let url = r#""Url": "http://unix:/run/a.sock""#;
+        let text = format!(
+            r#"{{ "Kestrel": {{ "Endpoints": {{ "A": {{ {url}, "ProxyProtocol": {section} }} }} }} }}"#
+        );
+        options(&text).map(|options| options.endpoints[0].proxy_protocol.clone().unwrap())
+    };
+    let trusted = on_unix(r#"{ "TrustedProxies": [], "TrustUnixSockets": true }"#).unwrap();
+    assert!(trusted.trust_unix_sockets && trusted.trusted_proxies.is_empty());
+    let error = on_unix("{}").unwrap_err();
+    assert!(error.contains("ProxyProtocol:TrustUnixSockets") && error.contains("set it to true"), "{error}");
+    for (section, expected) in [
+        ("true", "A:ProxyProtocol = \"true\""),
+        ("false", "{} switches it on with its defaults; leave the key out to leave it off"),
+        (r#"{ "TrustedProxies": "10.0.0.0/8" }"#, r#"expected a list, such as ["10.0.0.0/8", "192.0.2.7"]"#),
+        (r#"{ "TrustedProxies": [], "TrustUnixSockets": true }"#, "name the proxies"),
+        (r#"{ "TrustedProxies": [] }"#, "or leave the key out for those on this machine"),
+        (r#"{ "HeaderTimeout": 0 }"#, "ProxyProtocol:HeaderTimeout = \"0\""),
+        (r#"{ "HeaderTimeout": "00:00:00" }"#, "it must be more than 0"),
+        (r#"{ "HeaderTimeout": null }"#, "ProxyProtocol:HeaderTimeout"),
+    ] {
+        let error = endpoint(section).unwrap_err();
+        assert!(error.contains(expected), "{section}: {error}");
+    }
     for (section, key) in [
         (r#"{ "TrustedProxies": ["proxy.local"] }"#, "TrustedProxies:0"),
         (r#"{ "TrustedProxies": ["10.0.0.0/33"] }"#, "TrustedProxies:0"),

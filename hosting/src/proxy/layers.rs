@@ -11,7 +11,7 @@ use tracing::Level;
 
 use crate::startup::Startup;
 use crate::web_application::HostChange;
-use crate::{ApplicationLifetime, Configuration, ConfigurationError, Error};
+use crate::{ApplicationLifetime, Configuration, ConfigurationError, ConfigurationSection, Error};
 
 /// The address that a module has given the application, in place of all others.
 pub(crate) fn address(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
@@ -82,41 +82,72 @@ const ALLOWED_HOSTS: &str = "AllowedHosts";
 
 /// The layer for `AllowedHosts`, which follows that key; none if every host is allowed at the start, so that nobody pays
 /// for a layer that has nothing to do.
-fn host_filtering(startup: &Startup) -> Result<Option<HostFilteringLayer>, Error> {
+fn host_filtering(startup: &mut Startup) -> Result<Option<HostFilteringLayer>, Error> {
     let configuration = &startup.configuration;
     let options = allowed_hosts(configuration)?;
+    let mut last = configuration.section(ALLOWED_HOSTS);
     if options.allow_everything() {
-        startup.monitor.follow(|configuration| {
-            let stays = allowed_hosts(configuration).is_ok_and(|options| options.allow_everything());
-            if !stays {
-                tracing::warn!("AllowedHosts has changed from all hosts to some; that takes a restart");
-            }
-            stays
-        });
+        if last.value().is_some_and(|text| text.contains(';') && names_nobody(text)) {
+            let why = "it names no host, so every host is allowed; write * if that is meant";
+            startup.messages.push((Level::WARN, configuration.invalid(ALLOWED_HOSTS, why).to_string()));
+        }
+        startup.monitor.follow(move |configuration| follow_everything(configuration, &mut last));
         return Ok(None);
     }
-    // Whether they can be used is an error of the start, and told with the key.
-    HostFilteringLayer::new(&options).map_err(|error| configuration.invalid(ALLOWED_HOSTS, error))?;
     let (sender, receiver) = watch::channel(options);
     startup.monitor.follow(move |configuration| {
-        match allowed_hosts(configuration) {
-            Ok(options) => drop(sender.send_if_modified(|last| {
-                let has_changed = *last != options;
-                *last = options;
-                has_changed
-            })),
-            Err(error) => tracing::error!(%error, "AllowedHosts has changed and cannot be used; its last state stays in force"),
+        if let Some(options) = changed_hosts(configuration, &mut last) {
+            sender.send_replace(options);
         }
         !sender.is_closed()
     });
     Ok(Some(HostFilteringLayer::reloading(receiver)?))
 }
 
+/// Goes on until the key names hosts, of which the running application has no layer.
+fn follow_everything(configuration: &Configuration, last: &mut ConfigurationSection) -> bool {
+    let stays = changed_hosts(configuration, last).is_none_or(|options| options.allow_everything());
+    if !stays {
+        tracing::warn!("AllowedHosts has changed from all hosts to some; that takes a restart");
+    }
+    stays
+}
+
+/// The hosts, if the key has changed and they can be used. Why they cannot is told once for each change.
+fn changed_hosts(
+    configuration: &Configuration,
+    last: &mut ConfigurationSection,
+) -> Option<HostFilteringOptions> {
+    let section = configuration.section(ALLOWED_HOSTS);
+    let has_changed = !section.has_same_values(last);
+    *last = section;
+    if !has_changed {
+        return None;
+    }
+    match allowed_hosts(configuration) {
+        Ok(options) => Some(options),
+        Err(error) => {
+            tracing::error!(%error, "AllowedHosts has changed and cannot be used; its last state stays in force");
+            None
+        }
+    }
+}
+
+/// The options for the key, of which a layer can be made.
 fn allowed_hosts(configuration: &Configuration) -> Result<HostFilteringOptions, ConfigurationError> {
     let section = configuration.section(ALLOWED_HOSTS);
     if section.children().next().is_some() {
-        return Err(configuration.invalid(ALLOWED_HOSTS, "expected one text, with the hosts separated by ;"));
+        let why = "expected one text, with the hosts separated by ;, such as shop.example;*.shop.example";
+        return Err(configuration.invalid(ALLOWED_HOSTS, why));
     }
-    let options = HostFilteringOptions::from_list(section.value().unwrap_or_default());
-    Ok(if options.allowed_hosts.is_empty() { HostFilteringOptions::from_list("*") } else { options })
+    let hosts = section.value().filter(|hosts| !names_nobody(hosts)).unwrap_or("*");
+    let options = HostFilteringOptions::from_list(hosts);
+    match HostFilteringLayer::new(&options) {
+        Ok(_) => Ok(options),
+        Err(error) => Err(configuration.invalid(ALLOWED_HOSTS, error)),
+    }
+}
+
+fn names_nobody(hosts: &str) -> bool {
+    HostFilteringOptions::from_list(hosts).allowed_hosts.is_empty()
 }

@@ -19,7 +19,7 @@ use serde_json::json;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let builder = WebApplication::builder();
-    let forwarded = forwarded::layer(builder.configuration())?;
+    let forwarded = forwarded::layer(builder.configuration_monitor())?;
     let stopping = builder.lifetime().stopping().clone();
     builder
         .pipeline(move |pipeline| {
@@ -51,10 +51,13 @@ async fn who(request: Request<Body>) -> Response<Body> {
     let tls = features.get::<dyn TlsConnectionFeature>();
     let certificate = tls.as_ref().and_then(|tls| tls.client_certificate());
     let path_base = request.path_base();
+    // Over HTTP/2 the authority of the target stands in the place of the field.
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    let host = request.headers().get("host").and_then(|host| host.to_str().ok());
     let facts = json!({
         "remote": connection.and_then(|connection| connection.remote_address()).map(|address| address.ip().to_string()),
         "scheme": request.scheme().as_str(),
-        "host": request.headers().get("host").and_then(|host| host.to_str().ok()),
+        "host": host.or(authority),
         // The last part is this answer's own place.
         "path_base": path_base.strip_suffix("/whoami").unwrap_or(&path_base),
         "client_certificate": certificate.map(|certificate| certificate.subject()),

@@ -19,7 +19,7 @@ pub(super) fn adopt(endpoint: &Endpoint, descriptors: Vec<OwnedFd>) -> Result<Bo
     for descriptor in descriptors {
         let (bound, socket) = examine(descriptor).map_err(fail)?;
         if let Some(why) = refuse(&socket, &bound, options).map_err(fail)? {
-            return Err(StartError::configuration(format!("cannot listen on {endpoint}: {why}")));
+            return Err(StartError::configuration(format!("cannot listen on {}: {why}", endpoint.in_full())));
         }
         if options.backlog != SocketOptions::default().backlog {
             socket.listen(backlog(options)).map_err(fail)?;

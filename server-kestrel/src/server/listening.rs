@@ -83,8 +83,8 @@ fn prepare_with(
     context: &ServeContext,
     inherited: &mut Inherited,
 ) -> Result<Prepared, StartError> {
-    let service =
-        service.map_err(|error| error.while_attempting(format_args!("cannot listen on {endpoint}")))?;
+    let service = service
+        .map_err(|error| error.while_attempting(format_args!("cannot listen on {}", endpoint.in_full())))?;
     let bound = bind(endpoint, inherited)?;
     let (serving, connections) = serving(service, endpoint, &bound.address, options, context);
     let served_as = ServedAs::of(options);
@@ -135,7 +135,7 @@ fn pipeline(
     };
     Ok(match &endpoint.proxy_protocol {
         None => inner,
-        Some(proxies) => BoxConnectionService::new(ProxyProtocolLayer::new(proxies.clone()).layer(inner)),
+        Some(proxies) => BoxConnectionService::new(ProxyProtocolLayer::new(proxies.clone())?.layer(inner)),
     })
 }
 

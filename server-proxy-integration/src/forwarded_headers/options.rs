@@ -101,7 +101,8 @@ pub struct ForwardedHeadersOptions {
     /// believed**, and any client can say who it is; that is for networks that nobody but the proxy can reach. Default is
     /// `::1`.
     pub known_proxies: Vec<IpAddr>,
-    /// The networks of the proxies that are believed. Default is `127.0.0.0/8`.
+    /// The networks of the proxies that are believed. A list takes the place of the default, which is `127.0.0.0/8`: put that
+    /// in as well if there may be a proxy on the machine itself.
     #[doc(alias = "KnownIPNetworks")]
     pub known_networks: Vec<IpNet>,
     /// Whether the peers of Unix sockets are believed: whoever may write to the socket's file. It is known of requests
@@ -109,7 +110,8 @@ pub struct ForwardedHeadersOptions {
     pub trust_unix_sockets: bool,
     /// The hosts that are believed: names, `*.` and the end of names, without ports; see
     /// [`HostFilteringOptions::allowed_hosts`](crate::HostFilteringOptions::allowed_hosts). An entry with another host
-    /// counts, and its host is passed over. Default is empty, which allows every host.
+    /// counts, and its host is passed over. What judges the field `Host`, as the key `AllowedHosts` of `hosting` does, stands
+    /// outside this layer and sees none of these: give both the same hosts. Default is empty, which allows every host.
     pub allowed_hosts: Vec<String>,
     /// Whether the fields must have the same number of entries, and each entry must be good; otherwise nothing is taken
     /// at all. Default is false.

@@ -119,12 +119,21 @@ impl<'h> Lists<'h> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Raw<'h> {
     Values([Option<&'h [u8]>; 4]),
     Element(&'h [u8]),
 }
 
 impl<'h> Raw<'h> {
+    /// Where the address stands.
+    fn node(self) -> Option<&'h [u8]> {
+        match self {
+            Self::Element(text) => Some(text),
+            Self::Values([node, ..]) => node,
+        }
+    }
+
     fn read(self) -> Option<Entry<'h>> {
         match self {
             Self::Element(text) => element::parse(text),
@@ -152,13 +161,17 @@ impl Settled {
         }
         let mut believed = Believed { left: lists.marks(), ..Believed::default() };
         let mut writer = peer;
-        for _ in 0..self.limit {
+        for taken in 0..self.limit {
             let Some(raw) = lists.take() else { break };
             if !self.known.include(writer) {
-                tracing::debug!(
-                    proxy = writer.address.map(tracing::field::display),
-                    "a forwarded entry comes from an unknown proxy"
-                );
+                if taken == 0 {
+                    self.stranger.tell(writer);
+                } else {
+                    tracing::debug!(
+                        proxy = writer.address.map(tracing::field::display),
+                        "a forwarded entry comes from an unknown proxy; the rest of the list is not believed"
+                    );
+                }
                 break;
             }
             let Some(entry) = raw.read() else {
@@ -174,7 +187,11 @@ impl Settled {
                     true
                 }
                 Node::Unparsable => {
-                    tracing::debug!("a forwarded entry has an address that is none");
+                    pass_over(
+                        "entry",
+                        raw.node(),
+                        "its address is none; nor is the rest of the list believed",
+                    );
                     break;
                 }
                 Node::Missing if self.symmetry && self.fields.contains(ForwardedFields::FOR) => {
@@ -198,21 +215,21 @@ impl Settled {
             match entry.proto.as_deref().and_then(parse_scheme) {
                 Some(scheme) => believed.proto = Some(scheme),
                 None if self.symmetry => return refuse_asymmetry("scheme"),
-                None => {}
+                None => pass_over("scheme", entry.proto.as_deref(), "it is none"),
             }
         }
         if self.fields.contains(ForwardedFields::HOST) {
             match entry.host.as_deref().and_then(|host| self.parse_host(host)) {
                 Some(host) => believed.host = Some(host),
                 None if self.symmetry => return refuse_asymmetry("host"),
-                None => {}
+                None => pass_over("host", entry.host.as_deref(), why_no_host(entry.host.as_deref())),
             }
         }
         if self.fields.contains(ForwardedFields::PREFIX) {
             match entry.prefix.as_deref().and_then(parse_prefix) {
                 Some(prefix) => believed.prefix = Some(prefix),
                 None if self.symmetry => return refuse_asymmetry("prefix"),
-                None => {}
+                None => pass_over("prefix", entry.prefix.as_deref(), "it is no path from / on"),
             }
         }
         Some(())
@@ -224,6 +241,21 @@ impl Settled {
             return None;
         }
         HeaderValue::from_bytes(host).ok()
+    }
+}
+
+/// Why a host is not taken.
+fn why_no_host(host: Option<&[u8]>) -> &'static str {
+    match host.and_then(split_host) {
+        Some(_) => "it is not among allowed_hosts of ForwardedHeadersOptions",
+        None => "it is none",
+    }
+}
+
+/// Tells of a value that a proxy has written and that is not taken. A field that is empty or not there says nothing.
+fn pass_over(what: &'static str, value: Option<&[u8]>, why: &'static str) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        tracing::debug!(value = ?String::from_utf8_lossy(value), "a forwarded {what} is passed over: {why}");
     }
 }
 

@@ -8,6 +8,7 @@ use crate::OptionsError;
 use crate::fields::Lengths;
 use crate::host::HostPatterns;
 use crate::peer::KnownPeers;
+use crate::stranger::Stranger;
 
 /// Options that were found to be good.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Settled {
     pub(super) source: ForwardedSource,
     pub(super) limit: u32,
     pub(super) known: KnownPeers,
+    pub(super) stranger: Stranger,
     pub(super) hosts: HostPatterns,
     pub(super) symmetry: bool,
     pub(super) remove_untrusted: bool,
@@ -80,6 +82,7 @@ impl Settled {
                 options.trust_unix_sockets,
             )
             .or_everyone(),
+            stranger: Stranger::new("forwarded fields", "ForwardedHeadersOptions"),
             hosts,
             symmetry: options.require_header_symmetry,
             remove_untrusted: options.remove_untrusted,

@@ -166,7 +166,11 @@ async fn a_port_in_use_fails_the_start_and_says_so() {
         message.starts_with(&format!("cannot listen on http://{address}: the address is in use")),
         "{message}"
     );
-    assert!(!message.contains('\n'));
+    assert!(!message.contains('\n') && message.contains("--urls http://localhost:5050"), "{message}");
+    let named = start_error(options([Endpoint::tcp(address).name("Web")])).await.to_string();
+    let expected = format!("cannot listen on http://{address} (endpoint \"Web\"): the address is in use");
+    assert!(named.starts_with(&expected) && named.contains("Kestrel:Endpoints:Web:Url"), "{named}");
+    assert!(!named.contains("--urls"), "{named}");
     assert!(std::error::Error::source(&error).is_some());
 }
 
@@ -290,6 +294,7 @@ async fn a_file_that_is_no_socket_is_refused_and_stays() {
 async fn a_unix_socket_in_no_folder_fails_the_start() {
     let error = start_error(options([Endpoint::unix("/nowhere/at/all.sock")])).await;
     assert!(!error.is_address_in_use() && error.to_string().contains("/nowhere/at/all.sock"), "{error}");
+    assert!(error.to_string().contains("the folder /nowhere/at does not exist; make it"), "{error}");
     let error = start_error(options([Endpoint::unix(format!("/tmp/{}", "x".repeat(200)))])).await;
     assert!(error.to_string().contains("cannot listen on"), "{error}");
 }

@@ -24,6 +24,7 @@ mod iis;
 mod path_base;
 mod properties;
 mod servers;
+mod told;
 mod trust;
 
 /// What an application sees of a request.

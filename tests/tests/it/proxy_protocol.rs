@@ -16,6 +16,7 @@ use server_proxy_integration::{ForwardedFields, ForwardedHeadersLayer, Forwarded
 use tokio::sync::mpsc;
 use tower::Layer;
 
+use crate::endpoints::start_error;
 use crate::support::{
     Certificate, Client, Memory, client_config, connect_tls, loopback, options, socket_address, soon, start,
 };
@@ -298,7 +299,7 @@ async fn ending(options: ProxyProtocolOptions) -> (Memory, mpsc::UnboundedReceiv
             result
         }
     });
-    let change = |endpoint: Endpoint| endpoint.layer(told).layer(ProxyProtocolLayer::new(options));
+    let change = |endpoint: Endpoint| endpoint.layer(told).layer(ProxyProtocolLayer::new(options).unwrap());
     (Memory::start_endpoint(change, who).await, ends)
 }
 
@@ -333,6 +334,32 @@ async fn what_is_no_header_and_who_is_not_trusted_is_cut_off() {
         .try_send("PROXY TCP4 192.0.2.7 198.51.100.1 50000 443\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .await;
     client.closed().await;
+}
+
+#[tokio::test]
+async fn options_with_which_every_connection_would_be_cut_off_are_refused() {
+    let nobody = ProxyProtocolOptions { trusted_proxies: Vec::new(), ..ProxyProtocolOptions::default() };
+    let unix_only = ProxyProtocolOptions { trust_unix_sockets: true, ..nobody.clone() };
+    let no_time = ProxyProtocolOptions { header_timeout: Duration::ZERO, ..ProxyProtocolOptions::default() };
+    let unix = || Endpoint::unix("/nonexistent/a.sock");
+    for (endpoint, name) in [
+        (loopback().proxy_protocol(nobody.clone()), "trusted_proxies of ProxyProtocolOptions is empty"),
+        (loopback().proxy_protocol(unix_only.clone()), "trusted_proxies of ProxyProtocolOptions is empty"),
+        (loopback().proxy_protocol(no_time.clone()), "header_timeout of ProxyProtocolOptions is 0"),
+        (
+            unix().proxy_protocol(ProxyProtocolOptions::default()),
+            "trust_unix_sockets of ProxyProtocolOptions",
+        ),
+    ] {
+        let error = start_error(options([endpoint.name("Bytes")])).await;
+        let message = error.to_string();
+        assert!(error.is_configuration() && message.contains(name), "{message}");
+        assert!(message.contains("(endpoint \"Bytes\")"), "{message}");
+    }
+    for (wrong, name) in [(nobody, "trusted_proxies"), (no_time, "header_timeout")] {
+        assert!(ProxyProtocolLayer::new(wrong).unwrap_err().to_string().contains(name));
+    }
+    ProxyProtocolLayer::new(unix_only).unwrap();
 }
 
 #[tokio::test(start_paused = true)]

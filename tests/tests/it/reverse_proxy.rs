@@ -19,6 +19,7 @@ mod long_lived;
 mod nginx;
 mod process;
 mod restart;
+mod settings;
 mod trailers;
 
 use long_lived::passes_on_what_lives_long;
@@ -36,6 +37,8 @@ struct Proxied {
     certificate: Certificate,
     /// Whether the proxy ends its client's kept connection when the application ends the one that it has kept itself.
     closes_kept: bool,
+    /// Whether the proxy refuses requests whose line and field name different hosts.
+    refuses_two_hosts: bool,
     folder: Folder,
     _proxy: Process,
 }
@@ -122,6 +125,7 @@ async fn try_curl(scheme: &str, port: u16, path: &str, arguments: &[&str]) -> (O
 /// Everything that is the same behind each of them.
 async fn works(proxied: &mut Proxied) {
     tells_of_the_client(proxied).await;
+    keeps_to_its_host(proxied).await;
     passes_bodies_on(proxied).await;
     keeps_connections(proxied).await;
     passes_on_what_lives_long(proxied).await;
@@ -154,6 +158,28 @@ async fn tells_of_the_client(proxied: &Proxied) {
     assert_eq!(edge, "2");
 }
 
+/// A request line may name the host as well as the field does, and the two may differ: the proxy has chosen the application
+/// by the one, so the application must not hear of the other.
+async fn keeps_to_its_host(proxied: &Proxied) {
+    for scheme in ["http", "https"] {
+        for path in ["/whoami", "/below/whoami"] {
+            for host in ["Host: evil.example", "Host: evil.example:81"] {
+                let target = format!("{scheme}://shop.example{path}");
+                let arguments = ["--http1.1", "--request-target", target.as_str(), "-H", host];
+                let answer = proxied.curl(scheme, path, &arguments).await;
+                if proxied.refuses_two_hosts {
+                    assert!(answer.contains("400 Bad request"), "{path} {host}: {answer}");
+                    continue;
+                }
+                let who: Value = serde_json::from_str(&answer).unwrap();
+                // A port is no name, and may be the field's.
+                let name = who["host"].as_str().unwrap().trim_end_matches(":81");
+                assert_eq!(name, "shop.example", "{path} {host}: {who}");
+            }
+        }
+    }
+}
+
 /// 100 MB each way, with a length and in chunks; and what is sent only when the application asks for it.
 async fn passes_bodies_on(proxied: &Proxied) {
     const LENGTH: &str = "100000000";
@@ -175,16 +201,17 @@ async fn passes_on_both_ways_at_once(proxied: &Proxied) {
     assert_eq!(proxied.curl("http", "/echo", &both).await, "100000000");
 }
 
-/// Requests of many clients, one after the other, go over one connection. (The proxies of the tests have one process, and
-/// Apache keeps the connections of each of its virtual hosts apart.)
+/// Requests of many clients, one after the other, go over few connections: the next client may come before the proxy has
+/// put away the connection of the last one. (The proxies of the tests have one process, and Apache keeps the connections
+/// of each of its virtual hosts apart.)
 async fn keeps_connections(proxied: &Proxied) {
     for scheme in ["http", "https"] {
         let mut ids = std::collections::BTreeSet::new();
-        for _ in 0..10 {
+        for _ in 0..20 {
             let facts = proxied.who(scheme, "/connection", &[]).await;
             ids.insert(facts["connection_id"].as_str().unwrap().to_owned());
         }
-        assert_eq!(ids.len(), 1, "{scheme}: {ids:?}");
+        assert!(ids.len() <= 5, "{scheme}: {ids:?}");
     }
 }
 

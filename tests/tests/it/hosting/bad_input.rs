@@ -132,7 +132,7 @@ async fn a_certificate_of_an_endpoint_is_named_with_it() {
         .env("Kestrel__Endpoints__Web__Certificate__KeyPath", "missing.pem")
         .fail()
         .await;
-    assert_names(&error, &["missing.pem"]);
+    assert_names(&error, &["missing.pem", "https://127.0.0.1:0 (endpoint \"Web\")"]);
     let error = Launch::of("hello")
         .env("ASPNETCORE_URLS", "https://127.0.0.1:0")
         .env("Kestrel__Certificates__Default__Path", "a.pem")

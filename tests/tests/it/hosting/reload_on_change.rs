@@ -141,3 +141,27 @@ async fn allowed_hosts_change_with_the_file() {
     soon(async { while status("two.example").await != 200 {} }).await;
     assert_eq!(status("one.example").await, 400);
 }
+
+#[tokio::test]
+async fn allowed_hosts_that_cannot_be_used_are_told_once_with_their_place() {
+    let text = |hosts: &str, add: bool| {
+        format!(r#"{{ "AllowedHosts": "{hosts}", "Kestrel": {{ "AddServerHeader": {add} }} }}"#)
+    };
+    for (start, passes) in [("one.example", "one.example"), ("*", "any.example")] {
+        let mut program = Launch::hello().file("appsettings.json", text(start, true)).start().await;
+        settings(&program, &text("two.example:80", true));
+        let line = program.line("AllowedHosts has changed and cannot be used").await;
+        for part in ["ERROR", "AllowedHosts = \"two.example:80\"", "appsettings.json:1:", "it has a port"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        // What else changes is used, and the same mistake is not told again.
+        settings(&program, &text("two.example:80", false));
+        let host = format!("Host: {passes}");
+        let answer = async |program: &Program| curl(["-H", &host, program.url("/").as_str()]).await;
+        soon(async { while answer(&program).await.header("server").is_some() {} }).await;
+        assert_eq!(answer(&program).await.status, 200);
+        let end = program.stop().await;
+        let errors = end.stdout.iter().filter(|line| line.contains("ERROR"));
+        assert_eq!(errors.count(), 1, "{end:?}");
+    }
+}

@@ -58,6 +58,34 @@ async fn allowed_hosts_are_configured() {
     }
 }
 
+#[test]
+fn hosts_that_cannot_be_allowed_fail_the_start_with_the_key_and_what_to_write() {
+    for (hosts, advice) in [
+        (".shop.example", "write shop.example;*.shop.example"),
+        ("https://shop.example", "leave out the scheme"),
+        ("shop.example,www.shop.example", "separated by ;"),
+    ] {
+        let error =
+            format!("{:?}", builder(&[("AllowedHosts", hosts)]).build(crate::support::hello).unwrap_err());
+        assert!(error.contains("AllowedHosts = ") && error.contains(advice), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_hosts_allows_all_and_warns() {
+    for (hosts, warns) in [("", false), ("*", false), (";", true), (" ; ", true)] {
+        let captured = Captured::default();
+        let _guard = captured.start();
+        let (server, _) = hosted(&[("AllowedHosts", hosts)]).await;
+        assert_eq!(
+            captured.text().contains("it names no host, so every host is allowed"),
+            warns,
+            "{hosts:?}"
+        );
+        assert_eq!(status(&server, &[("host", "any.example")]).await, 200, "{hosts:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_switch_for_forwarded_headers_believes_everyone_and_warns() {
     for (value, is_on) in [("true", true), ("TRUE", true), ("false", false)] {

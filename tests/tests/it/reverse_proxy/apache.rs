@@ -33,7 +33,17 @@ async fn start(backend: &str, settings: String) -> Proxied {
     let main = folder.write("apache.conf", main).display().to_string();
     let program = Some(application(&settings).await);
     let proxy = Process::start("apache2", &["-DFOREGROUND", "-f", &main], &[http, https]);
-    Proxied { program, settings, http, https, certificate, closes_kept: false, folder, _proxy: proxy }
+    Proxied {
+        program,
+        settings,
+        http,
+        https,
+        certificate,
+        closes_kept: false,
+        refuses_two_hosts: false,
+        folder,
+        _proxy: proxy,
+    }
 }
 
 #[tokio::test]

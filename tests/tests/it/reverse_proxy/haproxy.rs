@@ -23,8 +23,17 @@ async fn start(backend: &str, settings: &str) -> (Proxied, [u16; 2]) {
     let settings = settings.replace("127.0.0.1:5001", &tls_address);
     let program = Some(application(&settings).await);
     let proxy = Process::start("haproxy", &["-db", "-f", &configuration], &[http, https, bytes2, bytes1]);
-    let proxied =
-        Proxied { program, settings, http, https, certificate, closes_kept: true, folder, _proxy: proxy };
+    let proxied = Proxied {
+        program,
+        settings,
+        http,
+        https,
+        certificate,
+        closes_kept: true,
+        refuses_two_hosts: true,
+        folder,
+        _proxy: proxy,
+    };
     // It looks whether the application is there before it sends requests.
     let code = ["-o", "/dev/null", "-w", "%{http_code}"];
     soon(async { while proxied.curl("http", "/whoami", &code).await != "200" {} }).await;
@@ -61,6 +70,7 @@ async fn passes_bytes_on([version2, version1]: [u16; 2]) {
             let who: Value = serde_json::from_str(&answer).unwrap();
             assert_eq!((&who["remote"], &who["scheme"]), (&"127.0.0.2".into(), &"https".into()), "{who}");
             assert_eq!(who["proxy_protocol"], version, "{who}");
+            assert_eq!(who["host"], format!("shop.example:{port}"), "{who}");
             let expected = if arguments[0] == "--http2" { "HTTP/2" } else { "HTTP/1.1" };
             assert_eq!(who["protocol"], expected, "{who}");
             // From whoever is no proxy they are not believed, and passed on.

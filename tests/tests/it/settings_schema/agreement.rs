@@ -192,6 +192,9 @@ const STRICTER_SERVER: &[(&str, &str)] = &[
     ("GracePeriod", "0"),
     ("Lifetime", "0"),
     ("HandshakeTimeout", "0"),
+    ("HeaderTimeout", "0"),
+    // It may be empty on a Unix socket.
+    ("TrustedProxies", "[]"),
     ("Interval", "0"),
     ("Time", "0"),
     // The keys of one lifetime are not too many.
