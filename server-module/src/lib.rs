@@ -1,8 +1,14 @@
 //! Starts applications, watches them, and brings requests to them: what IIS and the ASP.NET Core Module are on Windows.
 //!
-//! This crate has the settings of that: an application's own [`web.config`](WebConfig), the [section
-//! `Module`](ModuleOptions) of the module's file, the [command line](command) that an application is started with, and the
-//! [routes](Routes) by which requests find their application. An application [`InProcess`] serves the module's sockets itself.
+//! The program is `server-module`: `server-module run ./app` starts an application with the first request, watches it, starts
+//! it again when it dies, and ends it politely. *Out of process* the module forwards requests to a port that the application
+//! was given; *in process* the application serves the module's own sockets ([`InProcess`]). As a library it is [`run`] with
+//! [`ModuleOptions`]; a program of one's own calls [`run_as_guard`] first, since the module starts itself beside each process
+//! that it keeps.
+//!
+//! The settings are an application's own [`web.config`](WebConfig), the [section `Module`](ModuleOptions) of the module's
+//! file, the [command line](command) that an application is started with, and the [routes](Routes) by which requests find
+//! their application.
 //!
 //! ```
 //! use server_module::WebConfig;
