@@ -152,6 +152,16 @@ async fn tells_of_the_client(proxied: &Proxied) {
             assert_eq!(proxied.who(scheme, path, &spoofed).await, plain, "{path}");
         }
     }
+    for (scheme, port) in [("http", proxied.http), ("https", proxied.https)] {
+        // Over IPv6.
+        let resolve = format!("shop.example:{port}:[::1]");
+        let who = proxied.who(scheme, "/whoami", &["--interface", "::1", "--resolve", &resolve]).await;
+        assert_eq!((&who["remote"], &who["scheme"]), (&"::1".into(), &scheme.into()), "{who}");
+        // The prefix without its slash.
+        let answer = ["-o", "/dev/null", "-w", "%{http_code} %{redirect_url}"];
+        let answer = proxied.curl(scheme, "/below", &answer).await;
+        assert_eq!(answer, format!("301 {scheme}://shop.example:{port}/below/"));
+    }
     // HTTP/2 with the client, HTTP/1.1 with the application.
     let edge =
         proxied.curl("https", "/whoami", &["--http2", "-o", "/dev/null", "-w", "%{http_version}"]).await;

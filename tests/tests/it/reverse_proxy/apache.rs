@@ -1,8 +1,18 @@
 use super::*;
 
 /// What `a2enmod` would load.
-const MODULES: &[&str] =
-    &["mpm_event", "authz_core", "macro", "headers", "proxy", "proxy_http", "ssl", "socache_shmcb", "http2"];
+const MODULES: &[&str] = &[
+    "mpm_event",
+    "authz_core",
+    "alias",
+    "macro",
+    "headers",
+    "proxy",
+    "proxy_http",
+    "ssl",
+    "socache_shmcb",
+    "http2",
+];
 
 async fn start(backend: &str, settings: String) -> Proxied {
     let folder = Folder::new();
@@ -24,7 +34,7 @@ async fn start(backend: &str, settings: String) -> Proxied {
     let mut main = format!(
         "ServerRoot {at}\nServerName localhost\nPidFile {at}/pid\nErrorLog {at}/error.log\nDefaultRuntimeDir {at}\n\
          User www-data\nGroup www-data\nStartServers 1\nServerLimit 1\nMaxRequestWorkers 25\n\
-         Listen 127.0.0.1:{http}\nListen 127.0.0.1:{https}\n"
+         Listen 127.0.0.1:{http}\nListen 127.0.0.1:{https}\nListen [::1]:{http}\nListen [::1]:{https}\n"
     );
     for module in MODULES {
         let _ = writeln!(main, "LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so");

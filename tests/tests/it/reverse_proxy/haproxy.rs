@@ -12,10 +12,10 @@ async fn start(backend: &str, settings: &str) -> (Proxied, [u16; 2]) {
         &[
             ("127.0.0.1:5000", backend),
             ("127.0.0.1:5001", &tls_address),
-            ("bind :80\n", &format!("bind 127.0.0.1:{http}\n")),
-            ("bind :443 ", &format!("bind 127.0.0.1:{https} ")),
-            ("bind :8443\n", &format!("bind 127.0.0.1:{bytes2}\n")),
-            ("bind :9443\n", &format!("bind 127.0.0.1:{bytes1}\n")),
+            ("bind :::80 v4v6\n", &format!("bind 127.0.0.1:{http},::1:{http}\n")),
+            ("bind :::443 v4v6 ", &format!("bind 127.0.0.1:{https},::1:{https} ")),
+            ("bind :::8443 v4v6\n", &format!("bind 127.0.0.1:{bytes2}\n")),
+            ("bind :::9443 v4v6\n", &format!("bind 127.0.0.1:{bytes1}\n")),
             ("/etc/ssl/shop.pem", &chain),
         ],
     );

@@ -16,12 +16,15 @@ impl Nginx {
         let (http, https) = (free_port(), free_port());
         let (chain, key) = certificate_paths(folder.path());
         let listen = |port: u16, rest: &str| format!("listen 127.0.0.1:{port}{rest}");
+        let listen6 = |port: u16, rest: &str| format!("listen [::1]:{port}{rest}");
         let places = [
             ("server 127.0.0.1:5000;", &*format!("server {upstream};")),
             ("listen 80 default_server", &listen(http, " default_server")),
             ("listen 443 ssl default_server", &listen(https, " ssl default_server")),
             ("listen 80;", &listen(http, ";")),
             ("listen 443 ssl http2;", &listen(https, " ssl http2;")),
+            ("listen [::]:80", &listen6(http, "")),
+            ("listen [::]:443", &listen6(https, "")),
             ("/etc/ssl/shop.pem", &chain),
             ("/etc/ssl/shop.key", &key),
         ];
