@@ -52,7 +52,7 @@ Commands:
   run        Build a crate and run its program with a profile of Properties/launchSettings.json
   new        Make a crate that runs at once
   dev-certs  Make, export, trust or remove the certificate for https in development
-  schema     Write the JSON Schemas of appsettings.json and launchSettings.json for an editor
+  schema     Write the JSON Schemas of the settings files for an editor
 
 See 'cargo host <COMMAND> --help' for the options of each.
 ";

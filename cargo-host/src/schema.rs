@@ -1,4 +1,4 @@
-//! `cargo host schema`: the JSON Schemas of `appsettings.json` and `launchSettings.json`, for an editor.
+//! `cargo host schema`: the JSON Schemas of the settings files, for an editor.
 
 use std::{
     error::Error,
@@ -9,9 +9,10 @@ use std::{
 
 use crate::arguments::SchemaOptions;
 
-/// Made from the types of `hosting`, whose tests see to it that they are.
+/// Made from the types of `hosting` and `server-module`; the tests see to it that they are.
 pub(crate) const APP_SETTINGS: &str = include_str!("../../hosting/schemas/app-settings.schema.json");
 pub(crate) const LAUNCH_SETTINGS: &str = include_str!("../../hosting/schemas/launch-settings.schema.json");
+pub(crate) const MODULE_SETTINGS: &str = include_str!("../../server-module/schemas/module.schema.json");
 /// The settings of VS Code that lead to them in the folder `.vscode`.
 pub(crate) const EDITOR_SETTINGS: &str = include_str!("../templates/common/settings.json");
 
@@ -20,14 +21,16 @@ pub(crate) fn run(options: &SchemaOptions) -> Result<(), Box<dyn Error>> {
     let fault = |path: &Path, error: io::Error| format!("could not make {}: {error}", path.display());
     fs::create_dir_all(folder).map_err(|error| fault(folder, error))?;
     let mut text = String::new();
-    for (name, content) in
-        [("app-settings.schema.json", APP_SETTINGS), ("launch-settings.schema.json", LAUNCH_SETTINGS)]
-    {
+    for (name, content) in [
+        ("app-settings.schema.json", APP_SETTINGS),
+        ("launch-settings.schema.json", LAUNCH_SETTINGS),
+        ("module.schema.json", MODULE_SETTINGS),
+    ] {
         let path = folder.join(name);
         fs::write(&path, content).map_err(|error| fault(&path, error))?;
         text += &format!("made {}\n", path.display());
     }
-    text += "an editor finds them by the key \"$schema\" of appsettings.json and launchSettings.json, \
+    text += "an editor finds them by the key \"$schema\" of appsettings.json, launchSettings.json and module.json, \
              VS Code also by its settings.json:\n";
     text += &EDITOR_SETTINGS.replace("./.vscode", &place(folder));
     // Whoever reads it may stop reading.

@@ -4,7 +4,11 @@
 //! reads one and starts the program with it; a program that `cargo run` started reads one for itself, as a
 //! layer of its configuration (see `choice`). Comments and trailing commas are allowed, and keys that are
 //! not known are passed over, because editors add their own.
+//!
+//! A profile starts the crate's program (`Project`), another one (`Executable`), or the crate's program behind the module
+//! (`Module`, `IIS`, `IISExpress`).
 
+mod behind;
 #[cfg(feature = "kestrel")]
 pub(crate) mod choice;
 mod error;
@@ -22,15 +26,13 @@ use std::{
 
 use tracing::Level;
 
-use self::{
-    error::Kind,
-    profile::{EXECUTABLE, PROJECT},
-};
 pub use self::{
+    behind::ModuleLaunch,
     error::LaunchSettingsError,
     executable::ExecutableLaunch,
     profile::{AncmHostingModel, LaunchProfile},
 };
+use self::{error::Kind, profile::PROJECT};
 
 /// The content of a `launchSettings.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub struct SelectedProfile {
     pub profile: LaunchProfile,
     /// The `launchSettings.json`.
     pub path: PathBuf,
+    /// What the file says of IIS and IIS Express.
+    pub iis_settings: IisSettings,
 }
 
 impl LaunchSettings {
@@ -134,7 +138,7 @@ impl LaunchSettings {
             None => self.default_profile().ok_or(Kind::NotUsable)?,
         };
         match profile.command_name.as_str() {
-            PROJECT | EXECUTABLE => Ok(profile),
+            _ if profile.is_usable() => Ok(profile),
             "" => Err(Kind::NotUsable.into()),
             other => Err(Kind::NotSupported(other.to_owned()).into()),
         }
@@ -164,7 +168,11 @@ impl LaunchSettings {
         messages.push((Level::INFO, format!("Using launch settings from {}...", path.display())));
         let settings = Self::load(path)?;
         match settings.select(name) {
-            Ok(profile) => Ok(Some(SelectedProfile { profile: profile.clone(), path: settings.path })),
+            Ok(profile) => {
+                let profile = profile.clone();
+                let Self { path, iis_settings, .. } = settings;
+                Ok(Some(SelectedProfile { profile, path, iis_settings }))
+            }
             Err(error) if error.is_skippable() => {
                 messages.push(error.message(name));
                 Ok(None)
@@ -190,8 +198,8 @@ impl LaunchSettings {
     }
 
     fn default_profile(&self) -> Option<&LaunchProfile> {
-        let first = |command: &str| self.profiles.iter().find(|profile| profile.command_name == command);
-        first(PROJECT).or_else(|| first(EXECUTABLE))
+        let project = self.profiles.iter().find(|profile| profile.command_name == PROJECT);
+        project.or_else(|| self.profiles.iter().find(|profile| profile.is_usable()))
     }
 }
 

@@ -101,7 +101,7 @@ pub use https::{
 pub use kestrel_section::endpoints as kestrel_endpoints;
 pub use launch_settings::{
     AncmHostingModel, ExecutableLaunch, IisBinding, IisSettings, LaunchProfile, LaunchSettings,
-    LaunchSettingsError, SelectedProfile,
+    LaunchSettingsError, ModuleLaunch, SelectedProfile,
 };
 pub use lifetime::ApplicationLifetime;
 pub use logging::LogLevels;

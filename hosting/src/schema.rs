@@ -11,6 +11,8 @@ mod app_settings;
 mod launch_settings;
 mod tidy;
 
+pub use app_settings::LogLevel;
+
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
@@ -28,7 +30,10 @@ pub fn launch_settings() -> String {
     text::<launch_settings::LaunchSettingsFile>()
 }
 
-fn text<T: JsonSchema>() -> String {
+/// The schema of a settings file of another program, as text: lengths of time, bounds of numbers and descriptions are as
+/// in the schemas here.
+#[must_use]
+pub fn text<T: JsonSchema>() -> String {
     let generator = SchemaSettings::draft07().into_generator();
     let mut schema = generator.into_root_schema_for::<T>();
     tidy::tidy(&mut schema);

@@ -25,6 +25,10 @@
 //! assert_eq!(config.asp_net_core.shutdown_time_limit.as_secs(), 10);
 //! # Ok::<(), server_module::SettingsError>(())
 //! ```
+//!
+//! # Cargo features
+//!
+//! * `schema`: the JSON Schema of the module's file, for editors.
 
 mod application;
 mod backend;
@@ -43,6 +47,8 @@ mod output;
 mod pages;
 mod ranges;
 mod routes;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod sockets_only;
 mod status;
 mod web_config;

@@ -12,7 +12,8 @@ pub(crate) struct SchemaOptions {
 }
 
 pub(crate) const HELP: &str = "\
-Writes the JSON Schemas of appsettings.json and launchSettings.json, by which editors complete and check these files.
+Writes the JSON Schemas of appsettings.json, launchSettings.json and module.json, by which editors complete and check
+these files.
 Files of an earlier version of this tool are replaced.
 
 Usage: cargo host schema [OPTIONS]

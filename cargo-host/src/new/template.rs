@@ -4,7 +4,7 @@ use crate::arguments::Template;
 use crate::schema;
 
 /// What every crate has.
-const COMMON: [(&str, &str); 10] = [
+const COMMON: [(&str, &str); 11] = [
     ("Properties/launchSettings.json", include_str!("../../templates/common/launchSettings.json")),
     ("appsettings.json", include_str!("../../templates/common/appsettings.json")),
     ("appsettings.Development.json", include_str!("../../templates/common/appsettings.Development.json")),
@@ -15,6 +15,7 @@ const COMMON: [(&str, &str); 10] = [
     (".vscode/settings.json", schema::EDITOR_SETTINGS),
     (".vscode/app-settings.schema.json", schema::APP_SETTINGS),
     (".vscode/launch-settings.schema.json", schema::LAUNCH_SETTINGS),
+    (".vscode/module.schema.json", schema::MODULE_SETTINGS),
 ];
 
 const EMPTY: &[(&str, &str)] = &[

@@ -18,6 +18,22 @@ use crate::{ConfigurationError, ConfigurationSection, HostEnvironment};
 /// The keys that [`apply`] reads below its section.
 pub const KEYS: [&str; 4] = ["Certificates", "EndpointDefaults", "Endpoints", "Limits"];
 
+/// What stands below the keys [`KEYS`], for the JSON Schema of a section that has them: it is flattened into it.
+#[cfg(feature = "schema")]
+#[derive(Debug, Default, schemars::JsonSchema)]
+#[schemars(rename_all = "PascalCase", default)]
+pub struct EndpointKeys {
+    /// Certificates by name, for the `Name` of others; the one called `Default` is for every https address that has no
+    /// other. Default is none.
+    certificates: BTreeMap<String, CertificateSection>,
+    /// For endpoints that do not say otherwise. Default is what each key says.
+    endpoint_defaults: EndpointDefaultsSection,
+    /// Where the program listens, by names of your own. Default is none.
+    endpoints: BTreeMap<String, EndpointSection>,
+    /// What connections and requests may take. Default is what each key says.
+    limits: LimitsSection,
+}
+
 /// Puts the endpoints of the section, with their certificates and limits, on top of the options. Endpoints are added, in
 /// the order of their names; relative paths start from the content root.
 ///

@@ -73,9 +73,10 @@ impl LaunchChoice {
             }
         };
         let selected = LaunchSettings::choose(Path::new(&project), name, &mut choice.messages)?;
-        let Some(SelectedProfile { profile, path }) = selected else { return Ok(choice) };
-        if profile.is_executable() {
-            choice.messages.push(LaunchSettingsError::from(Kind::NotHere).message(name));
+        let Some(SelectedProfile { profile, path, .. }) = selected else { return Ok(choice) };
+        if profile.is_executable() || profile.is_behind_module() {
+            let here = Kind::NotHere(profile.command_name);
+            choice.messages.push(LaunchSettingsError::from(here).message(name));
             return Ok(choice);
         }
         if choice.arguments.is_empty() && !switches.no_profile_arguments {

@@ -2,6 +2,8 @@ use std::{error::Error, fmt, io, path::PathBuf};
 
 use tracing::Level;
 
+use super::profile::EXECUTABLE;
+
 /// Launch settings that could not be read, or a profile that cannot be used. Its text is one line.
 #[derive(Debug)]
 pub struct LaunchSettingsError(Kind);
@@ -24,7 +26,7 @@ pub(super) enum Kind {
     NotUsable,
     NotSupported(String),
     #[cfg_attr(not(feature = "kestrel"), expect(dead_code, reason = "said of a program's own arguments"))]
-    NotHere,
+    NotHere(String),
     NoExecutablePath,
     NoWorkingDirectory(PathBuf),
 }
@@ -38,7 +40,7 @@ impl LaunchSettingsError {
             | Kind::NotAnObject(_)
             | Kind::NotUsable
             | Kind::NotSupported(_)
-            | Kind::NotHere
+            | Kind::NotHere(_)
             | Kind::NoExecutablePath
             | Kind::NoWorkingDirectory(_) => true,
             Kind::Unreadable(..)
@@ -91,8 +93,14 @@ impl fmt::Display for LaunchSettingsError {
             Kind::NotAnObject(name) => write!(f, "The launch profile '{name}' is not a JSON object."),
             Kind::NotUsable => f.write_str("A usable launch profile could not be located."),
             Kind::NotSupported(command) => write!(f, "The launch profile type '{command}' is not supported."),
-            Kind::NotHere => {
+            Kind::NotHere(command) if command == EXECUTABLE => {
                 f.write_str("An 'Executable' launch profile starts another program; use 'cargo host run'.")
+            }
+            Kind::NotHere(command) => {
+                write!(
+                    f,
+                    "The launch profile type '{command}' starts the program behind the module; use 'cargo host run'."
+                )
             }
             Kind::NoExecutablePath => {
                 f.write_str("An 'Executable' launch profile needs the 'executablePath' property.")

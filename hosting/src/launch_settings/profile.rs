@@ -8,10 +8,18 @@ pub(super) const PROJECT: &str = "Project";
 /// The `commandName` of a profile that starts another program.
 pub(super) const EXECUTABLE: &str = "Executable";
 
+/// The `commandName` of a profile that starts the crate's own program behind the module.
+pub(super) const MODULE: &str = "Module";
+/// The same with the addresses of `iisSettings:iis`.
+pub(super) const IIS: &str = "IIS";
+/// The same with the addresses of `iisSettings:iisExpress`.
+pub(super) const IIS_EXPRESS: &str = "IISExpress";
+
 /// A launch profile. Every field is the key of the same name in camel case.
 ///
 /// The keys from [`hot_reload_enabled`](Self::hot_reload_enabled) on are for editors and other tools; they
-/// are here to be read, and starting a program takes no notice of them.
+/// are here to be read, and starting a program takes no notice of them but for
+/// [`ancm_hosting_model`](Self::ancm_hosting_model).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
     feature = "schema",
@@ -24,8 +32,9 @@ pub struct LaunchProfile {
     /// The profile's name.
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub name: String,
-    /// What is started: `Project`, `Executable`, or a type that only an editor knows. Empty if missing.
-    #[cfg_attr(feature = "schema", schemars(description = "What is started: `Project`, `Executable`, or a type that only an editor knows. It must be there.", extend("examples" = ["Project", "Executable"])))]
+    /// What is started: `Project`, `Executable`, `Module`, `IIS`, `IISExpress`, or a type that only an editor knows. Empty
+    /// if missing.
+    #[cfg_attr(feature = "schema", schemars(description = "What is started: `Project`, `Executable`, `Module`, `IIS`, `IISExpress`, or a type that only an editor knows. It must be there.", extend("examples" = ["Project", "Executable", "Module", "IIS", "IISExpress"])))]
     pub command_name: String,
     /// The program's arguments in one text, see [`command_line`](Self::command_line).
     #[cfg_attr(
@@ -58,7 +67,7 @@ pub struct LaunchProfile {
     pub hot_reload_enabled: bool,
     /// The address at which a browser's debugger is reached.
     pub inspect_uri: Option<String>,
-    /// How IIS runs the program.
+    /// How the module or IIS runs the program. Default is `InProcess`.
     pub ancm_hosting_model: Option<AncmHostingModel>,
     /// Whether IIS Express is the 64-bit one. Default is `true`.
     #[cfg_attr(feature = "schema", schemars(extend("default" = true)))]
@@ -88,19 +97,19 @@ pub struct LaunchProfile {
     pub publish_all_ports: bool,
 }
 
-/// How IIS runs the program.
+/// How the module or IIS runs the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum AncmHostingModel {
-    /// In IIS's worker process.
+    /// It serves the sockets itself, or in IIS's worker process.
     InProcess,
-    /// In its own process, to which IIS forwards.
+    /// It is a server of its own, to which is forwarded.
     OutOfProcess,
 }
 
 impl LaunchProfile {
-    /// The environment variables that the profile sets, in the order in which they are set, each once: the
-    /// addresses as `ASPNETCORE_URLS`, the profile's name as `DOTNET_LAUNCH_PROFILE`, then
+    /// The environment variables that the profile sets, in the order in which they are set, each once: for the crate's
+    /// own program the addresses as `ASPNETCORE_URLS` (the module has them itself), the profile's name as `DOTNET_LAUNCH_PROFILE`, then
     /// `environmentVariables`, which may change both.
     ///
     /// `lookup` gives the variables that `%NAME%` stands for; one that it does not know stays as it is.
@@ -108,7 +117,7 @@ impl LaunchProfile {
     pub fn environment(&self, lookup: impl Fn(&str) -> Option<String>) -> Vec<(String, String)> {
         let mut environment = Vec::with_capacity(self.environment_variables.len() + 2);
         let url = self.application_url.as_deref().filter(|url| !url.is_empty());
-        if let Some(url) = url.filter(|_| !self.is_executable()) {
+        if let Some(url) = url.filter(|_| self.command_name == PROJECT) {
             set(&mut environment, "ASPNETCORE_URLS", url.to_owned());
         }
         set(&mut environment, "DOTNET_LAUNCH_PROFILE", self.name.clone());
@@ -135,6 +144,11 @@ impl LaunchProfile {
     #[must_use]
     pub fn is_executable(&self) -> bool {
         self.command_name == EXECUTABLE
+    }
+
+    /// Whether a program can be started by it.
+    pub(super) fn is_usable(&self) -> bool {
+        self.command_name == PROJECT || self.is_executable() || self.is_behind_module()
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{error::Error as _, path::Path};
 
-use super::*;
+use super::{profile::EXECUTABLE, *};
 
 fn parse(text: &str) -> LaunchSettings {
     LaunchSettings::parse("launchSettings.json", text).unwrap()
@@ -152,9 +152,10 @@ fn without_a_name_the_first_project_is_taken_then_what_can_be_used() {
         parse(&text).select(None).map(|profile| profile.name.clone()).map_err(|error| error.to_string())
     };
     assert_eq!(command(&["IISExpress", "Executable", "Project", "Project"]), Ok("2".to_owned()));
-    assert_eq!(command(&["IISExpress", "project", "Executable"]), Ok("2".to_owned()));
+    assert_eq!(command(&["Docker", "project", "Executable", "Module"]), Ok("2".to_owned()));
+    assert_eq!(command(&["Docker", "IISExpress", "Executable"]), Ok("1".to_owned()));
     let none = Err("A usable launch profile could not be located.".to_owned());
-    assert_eq!(command(&["IISExpress", "project"]), none);
+    assert_eq!(command(&["Docker", "project"]), none);
     assert_eq!(command(&[]), none);
 }
 
@@ -245,4 +246,36 @@ fn an_executable_profile_does_not_say_where_to_listen() {
         ..LaunchProfile::default()
     };
     assert_eq!(profile.environment(|_| None), [("DOTNET_LAUNCH_PROFILE".to_owned(), "x".to_owned())]);
+}
+
+#[test]
+fn profiles_of_iis_and_the_module_say_where_the_module_listens() {
+    let settings = parse(
+        r#"{ "profiles": {
+                "express": { "commandName": "IISExpress" },
+                "iis": { "commandName": "IIS", "ancmHostingModel": "OutOfProcess" },
+                "own": { "commandName": "IIS", "applicationUrl": "http://localhost:1" },
+                "module": { "commandName": "Module", "applicationUrl": "https://localhost:2; http://localhost:3" },
+                "bare": { "commandName": "Module" },
+                "project": { "commandName": "Project", "applicationUrl": "http://localhost:4" },
+            },
+            "iisSettings": {
+                "iisExpress": { "applicationUrl": "http://localhost:8080/", "sslPort": 44300 },
+                "iis": { "applicationUrl": "http://localhost" },
+            } }"#,
+    );
+    let module = |name: &str| {
+        let launch = settings.select(Some(name)).unwrap().module(&settings.iis_settings)?;
+        Some((launch.urls.join(" "), launch.hosting_model == AncmHostingModel::InProcess))
+    };
+    let expected = |urls: &str, is_in_process| Some((urls.to_owned(), is_in_process));
+    assert_eq!(module("express"), expected("https://localhost:44300 http://localhost:8080", true));
+    assert_eq!(module("iis"), expected("http://localhost", false));
+    assert_eq!(module("own"), expected("http://localhost:1", true));
+    assert_eq!(module("module"), expected("https://localhost:2 http://localhost:3", true));
+    assert_eq!(module("bare"), expected("", true));
+    assert_eq!(module("project"), None);
+    // The module has the addresses, and not its application.
+    let environment = settings.select(Some("own")).unwrap().environment(|_| None);
+    assert_eq!(environment, [("DOTNET_LAUNCH_PROFILE".to_owned(), "own".to_owned())]);
 }

@@ -65,9 +65,10 @@ struct Logging {
 }
 
 /// A level of the log.
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "the schema is made from the variants, and nothing else")]
-enum LogLevel {
+#[derive(Clone, Copy, Debug, JsonSchema)]
+#[expect(missing_docs, reason = "the schema would have each as a choice of its own, and the names say it")]
+#[non_exhaustive]
+pub enum LogLevel {
     Trace,
     Debug,
     Information,

@@ -1,4 +1,4 @@
-//! The JSON Schemas of `appsettings.json` and `launchSettings.json`, which editors complete and check them by.
+//! The JSON Schemas of `appsettings.json`, `launchSettings.json` and the module's file, which editors complete and check them by.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,11 @@ use crate::repository::files;
 
 mod agreement;
 mod documented;
+mod module;
 
 const APP_SETTINGS: &str = "hosting/schemas/app-settings.schema.json";
 const LAUNCH_SETTINGS: &str = "hosting/schemas/launch-settings.schema.json";
+const MODULE_SETTINGS: &str = "server-module/schemas/module.schema.json";
 
 fn json_file(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -35,22 +37,27 @@ fn places(validator: &Validator, value: &Value) -> Vec<String> {
 #[test]
 fn the_files_in_the_repository_are_made_from_the_code() {
     let made = [
-        (APP_SETTINGS, hosting::schema::app_settings()),
-        (LAUNCH_SETTINGS, hosting::schema::launch_settings()),
+        (APP_SETTINGS, hosting::schema::app_settings(), "hosting --features schema --example schema"),
+        (LAUNCH_SETTINGS, hosting::schema::launch_settings(), "hosting --features schema --example schema"),
+        (
+            MODULE_SETTINGS,
+            server_module::schema::module_settings(),
+            "server-module --features schema --example module-schema",
+        ),
     ];
-    for (path, made) in made {
+    for (path, made, how) in made {
         let made: Value = serde_json::from_str(&made).unwrap();
         // The order of keys follows the features of serde_json, so the values are compared and not the texts.
         assert!(
             json_file(&workspace().join(path)) == made,
-            "{path} is not what the code makes: cargo run -p hosting --features schema --example schema"
+            "{path} is not what the code makes: cargo run -p {how}"
         );
     }
 }
 
 #[test]
 fn they_are_schemas_themselves() {
-    for path in [APP_SETTINGS, LAUNCH_SETTINGS] {
+    for path in [APP_SETTINGS, LAUNCH_SETTINGS, MODULE_SETTINGS] {
         let schema = json_file(&workspace().join(path));
         assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
         assert!(jsonschema::meta::is_valid(&schema), "{path}");
@@ -61,8 +68,9 @@ fn they_are_schemas_themselves() {
 fn every_settings_file_of_samples_and_templates_is_right() {
     let app = files(workspace(), &|name| name.starts_with("appsettings") && name.ends_with(".json"));
     let launch = files(workspace(), &|name| name == "launchSettings.json");
-    assert!(app.len() >= 2 && launch.len() >= 6);
-    for (schema, paths) in [(APP_SETTINGS, app), (LAUNCH_SETTINGS, launch)] {
+    let module = files(&workspace().join("samples/module"), &|name| name.ends_with("-process.json"));
+    assert!(app.len() >= 2 && launch.len() >= 6 && module.len() == 2);
+    for (schema, paths) in [(APP_SETTINGS, app), (LAUNCH_SETTINGS, launch), (MODULE_SETTINGS, module)] {
         let validator = validator(schema);
         for path in paths {
             let value = json_file(&path);

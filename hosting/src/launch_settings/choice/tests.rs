@@ -181,7 +181,7 @@ fn a_profile_that_cannot_be_used_is_a_message() {
     assert_eq!(
         message(SETTINGS, &["-lp", "iis express"]),
         "The launch profile \"iis express\" could not be applied. \
-         The launch profile type 'IISExpress' is not supported."
+         The launch profile type 'IISExpress' starts the program behind the module; use 'cargo host run'."
     );
     assert_eq!(
         message(SETTINGS, &["-lp", "tool"]),

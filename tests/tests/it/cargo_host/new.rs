@@ -164,7 +164,7 @@ async fn an_editor_finds_the_schemas_of_its_settings_without_a_network() {
     }
     let editor = value(&crate_folder.join(".vscode/settings.json"));
     let schemas = editor["json.schemas"].as_array().expect("a list");
-    assert_eq!(schemas.len(), 2);
+    assert_eq!(schemas.len(), 3);
     for schema in schemas {
         assert!(crate_folder.join(schema["url"].as_str().expect("a place")).is_file(), "{schema}");
     }
@@ -177,10 +177,14 @@ async fn the_schemas_can_be_had_for_a_crate_that_is_there() {
         let output = within(BUILD, tool(arguments, folder.path()).output()).await.expect("the tool starts");
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{text}");
-        for name in ["app-settings.schema.json", "launch-settings.schema.json"] {
+        for (krate, name) in [
+            ("hosting", "app-settings.schema.json"),
+            ("hosting", "launch-settings.schema.json"),
+            ("server-module", "module.schema.json"),
+        ] {
             assert!(text.contains(&format!("\"./{place}/{name}\"")), "{text}");
             let made = fs::read(folder.path().join(place).join(name)).expect("a schema");
-            assert_eq!(made, fs::read(workspace().join("hosting/schemas").join(name)).expect("a schema"));
+            assert_eq!(made, fs::read(workspace().join(krate).join("schemas").join(name)).expect("a schema"));
         }
     }
     folder.write("file", "");

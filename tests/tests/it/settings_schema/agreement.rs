@@ -239,7 +239,7 @@ const STRICTER_SCHEMA: &[(&str, &str)] = &[
 ];
 
 /// Values of every kind; each is tried at every key.
-fn probes() -> Vec<Value> {
+pub(super) fn probes() -> Vec<Value> {
     vec![
         json!(null),
         json!(true),
@@ -302,7 +302,7 @@ fn settings(key: &str, value: &Value) -> Value {
 }
 
 /// The same text as another kind of value.
-fn rewritten(value: &Value) -> Option<Value> {
+pub(super) fn rewritten(value: &Value) -> Option<Value> {
     match value {
         Value::String(text) => serde_json::from_str(text).ok(),
         Value::Number(_) | Value::Bool(_) => Some(json!(value.to_string())),
@@ -310,7 +310,7 @@ fn rewritten(value: &Value) -> Option<Value> {
     }
 }
 
-fn is_empty(value: &Value) -> bool {
+pub(super) fn is_empty(value: &Value) -> bool {
     [json!(null), json!(""), json!([]), json!({})].contains(value)
 }
 
@@ -323,7 +323,7 @@ fn at_every_key_of_kestrel_every_value_is_judged_alike() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         list.iter().copied().find(|(other, probe)| *other == name && *probe == text)
     };
-    let keys = documented::keys(&json_file(&workspace().join(APP_SETTINGS)));
+    let keys = documented::keys(&json_file(&workspace().join(APP_SETTINGS)), "Kestrel");
     assert!(keys.len() >= 50, "{keys:?}");
     let (mut differences, mut unused) =
         (Vec::new(), BTreeSet::from_iter([STRICTER_SERVER, STRICTER_SCHEMA].concat()));

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::{APP_SETTINGS, json_file};
+use super::{APP_SETTINGS, json_file, module};
 use crate::program::workspace;
 
-/// The keys below `Kestrel`, as `Kestrel:Endpoints:{name}:Url`. A certificate and other sections that stand at several
+/// The keys below a section, as `Kestrel:Endpoints:{name}:Url`. A certificate and other sections that stand at several
 /// places are followed at the first.
-pub(super) fn keys(schema: &Value) -> Vec<String> {
+pub(super) fn keys(schema: &Value, section: &str) -> Vec<String> {
     let mut walk = Walk { schema, seen: BTreeSet::new(), keys: Vec::new() };
-    walk.value("Kestrel", &schema["properties"]["Kestrel"]);
-    walk.keys.retain(|key| !key.ends_with("{name}") && key != "Kestrel");
+    walk.value(section, &schema["properties"][section]);
+    walk.keys.retain(|key| !key.ends_with("{name}") && key != section);
     walk.keys
 }
 
@@ -56,12 +56,13 @@ fn rows() -> Vec<Vec<String>> {
 
 #[test]
 fn every_key_stands_in_the_table_of_the_documentation_and_no_other() {
-    let keys: BTreeSet<_> = keys(&json_file(&workspace().join(APP_SETTINGS))).into_iter().collect();
+    let kestrel = keys(&json_file(&workspace().join(APP_SETTINGS)), "Kestrel");
+    let keys: BTreeSet<_> = kestrel.into_iter().chain(module::own_keys()).collect();
     let rows = rows();
     let told: BTreeSet<_> = rows
         .iter()
         .map(|cells| cells[0].trim_matches('`').to_owned())
-        .filter(|key| key.starts_with("Kestrel:"))
+        .filter(|key| key.starts_with("Kestrel:") || key.starts_with("Module:"))
         .collect();
     let missing: Vec<_> = keys.difference(&told).collect();
     assert!(missing.is_empty(), "CONFIGURATION.md does not tell {missing:?}");
@@ -92,7 +93,7 @@ fn every_test_that_the_documentation_names_is_there() {
     }
 }
 
-/// Whether a test of the crate `tests`, or a unit test of `hosting`, has this path.
+/// Whether a test of the crate `tests`, or a unit test of `hosting` or `server-module`, has this path.
 fn is_test(path: &str) -> bool {
     let Some((module, name)) = path.rsplit_once("::") else { return false };
     let file = |folder: &str, module: &str| -> PathBuf {
@@ -101,6 +102,7 @@ fn is_test(path: &str) -> bool {
     let files = [
         file("tests/tests/it", module),
         file("hosting/src", module),
+        file("server-module/src", module),
         file("hosting/src", module.trim_end_matches("::tests")),
     ];
     let has_it = |text: String| {
