@@ -50,8 +50,8 @@ use crate::{
 /// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
 /// | `hostBuilder:reloadConfigOnChange` | whether the files are read again when they change | true |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
-/// | `AllowedHosts` | hosts that requests may name, separated by `;`; changes are followed if there is a list at the start; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
-/// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone** | false |
+/// | `AllowedHosts` | hosts that requests may name, separated by `;`; what proxies tell in `X-Forwarded-Host` is judged by `allowed_hosts` of the [`ForwardedHeadersOptions`](crate::ForwardedHeadersOptions); changes are followed if there is a list at the start; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
+/// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone**; read at the start | false |
 /// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port goes before all addresses | none |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
 /// | `Kestrel:...` | the server: endpoints, certificates, TLS, limits, sockets; every key stands in [`configuration_keys`](crate::configuration_keys) | those of [`KestrelOptions`] |
