@@ -52,8 +52,8 @@ use crate::{
 /// | `hostBuilder:reloadConfigOnChange` | whether the files are read again when they change | true |
 /// | `shutdownGraceSeconds` | how much of that passes before connections are closed: nothing new is accepted, and each connection ends with its next answer | 0 |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
-/// | `AllowedHosts` | hosts that requests may name, separated by `;`; changes are followed if there is a list at the start; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
-/// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone** | false |
+/// | `AllowedHosts` | hosts that requests may name, separated by `;`; what proxies tell in `X-Forwarded-Host` is judged by `allowed_hosts` of the [`ForwardedHeadersOptions`](crate::ForwardedHeadersOptions); changes are followed if there is a list at the start; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
+/// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone**; read at the start | false |
 /// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port goes before all addresses | none |
 /// | `ASPNETCORE_MODULE_ENDPOINTS`, `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` (variables) | set by a module that has the application serve the module's own sockets; those endpoints go before all addresses | none |
 /// | `NOTIFY_SOCKET` (variable) | the socket of a supervisor, which [`run`](Self::run) tells `READY=1` and `STOPPING=1` | none |

@@ -13,7 +13,8 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let forwarded = ForwardedHeadersOptions {
 //!     fields: ForwardedFields::FOR | ForwardedFields::PROTO,
-//!     known_networks: vec!["10.0.0.0/8".parse()?],
+//!     // The list takes the place of the default, which is loopback over IPv4 and so stands here again.
+//!     known_networks: vec!["10.0.0.0/8".parse()?, "127.0.0.0/8".parse()?],
 //!     ..ForwardedHeadersOptions::default()
 //! };
 //! let app = App::new(
@@ -46,8 +47,10 @@
 //!
 //! The layers are tower layers over `http` requests with any body. Under a server of `server-abstractions` they read the
 //! peer from the request's features. Under `axum::serve`, or anything else that puts an
-//! `axum::extract::ConnectInfo<SocketAddr>` into the request, they read that, with the cargo feature `axum`. If there is
-//! neither, the peer is not known, and so not trusted. What the layers find out stands in the features of the request,
+//! `axum::extract::ConnectInfo<SocketAddr>` into the request, they read that, with the cargo feature `axum`; axum does it in
+//! `into_make_service_with_connect_info::<SocketAddr>()` alone. If there is neither, the peer is not known, and so not
+//! trusted. A layer tells of the first fields that it does not believe at the level info, with what is missing, and of all
+//! else at debug (`RUST_LOG=info,server_proxy_integration=debug`). What the layers find out stands in the features of the request,
 //! which [`RequestFeatures`](server_abstractions::RequestFeatures) and
 //! [`HttpRequestFeature`](server_abstractions::HttpRequestFeature) read without a server of that contract, too.
 //!
@@ -60,6 +63,11 @@
 //! # Cargo features
 //!
 //! * `axum`: `ConnectInfo<SocketAddr>` is read and replaced.
+//!
+//! ```toml
+//! [dependencies]
+//! server-proxy-integration = { path = "../the-clone/server-proxy-integration", features = ["axum"] }
+//! ```
 
 mod answer;
 mod certificate_forwarding;

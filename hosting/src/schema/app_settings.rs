@@ -40,7 +40,8 @@ pub(super) struct AppSettings {
     /// Whether the lines about start and stop are left out. Default is false.
     #[schemars(extend("default" = false))]
     suppress_status_messages: Option<bool>,
-    /// The hosts that requests may name, separated by `;`, such as `shop.example;*.shop.example`. Default is `*`, all of them.
+    /// The hosts that requests may name, separated by `;`, such as `shop.example;*.shop.example`, without scheme and port. The
+    /// latter does not stand for `shop.example` itself. Default is `*`, all of them.
     #[schemars(rename = "AllowedHosts", extend("default" = "*"))]
     allowed_hosts: Option<String>,
     /// What is logged. Default is what each key says.

@@ -13,6 +13,7 @@ use crate::program::{Folder, Launch, Program, free_port, workspace};
 use crate::support::{Certificate, Client, client_config, connect_tls_to, soon, within};
 
 mod apache;
+mod certificates;
 mod documented;
 mod haproxy;
 mod long_lived;

@@ -14,21 +14,21 @@ const MODULES: &[&str] = &[
     "http2",
 ];
 
-async fn start(backend: &str, settings: String) -> Proxied {
+/// The file of the sample, in which other things may be replaced too.
+pub(super) async fn start(backend: &str, settings: String, replacements: &[(&str, &str)]) -> Proxied {
     let folder = Folder::new();
     let certificate = write_certificate(&folder);
     let (http, https) = (free_port(), free_port());
     let (chain, key) = certificate_paths(folder.path());
-    let shop = file(
-        "apache/shop.conf",
-        &[
-            ("http://127.0.0.1:5000/", backend),
-            ("<VirtualHost *:80>", &format!("<VirtualHost *:{http}>")),
-            ("<VirtualHost *:443>", &format!("<VirtualHost *:{https}>")),
-            ("/etc/ssl/shop.pem", &chain),
-            ("/etc/ssl/shop.key", &key),
-        ],
-    );
+    let places = [
+        ("http://127.0.0.1:5000/", backend),
+        ("<VirtualHost *:80>", &*format!("<VirtualHost *:{http}>")),
+        ("<VirtualHost *:443>", &format!("<VirtualHost *:{https}>")),
+        ("/etc/ssl/shop.pem", &chain),
+        ("/etc/ssl/shop.key", &key),
+    ];
+    // The latter first, since they show the texts of the sample.
+    let shop = file("apache/shop.conf", &[replacements, &places].concat());
     let at = folder.path().display();
     // One process: each has connections of its own to the application.
     let mut main = format!(
@@ -60,7 +60,7 @@ async fn start(backend: &str, settings: String) -> Proxied {
 async fn an_application_behind_apache() {
     let address = format!("127.0.0.1:{}", free_port());
     let settings = file("apache/appsettings.json", &[("127.0.0.1:5000", &address)]);
-    let mut proxied = start(&format!("http://{address}/"), settings).await;
+    let mut proxied = start(&format!("http://{address}/"), settings, &[]).await;
     passes_trailers_on(&proxied, [Trailers::Dropped; 2], [Trailers::Dropped; 2]).await;
     works(&mut proxied).await;
 }
@@ -70,5 +70,5 @@ async fn an_application_behind_apache_on_a_unix_socket() {
     let sockets = Folder::new();
     let socket = sockets.path().join("shop.sock");
     let settings = on_unix_socket(&file("apache/appsettings.json", &[]), &socket);
-    works(&mut start(&format!("unix:{}|http://shop/", socket.display()), settings).await).await;
+    works(&mut start(&format!("unix:{}|http://shop/", socket.display()), settings, &[]).await).await;
 }

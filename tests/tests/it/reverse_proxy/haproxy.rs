@@ -1,24 +1,27 @@
 use super::*;
 
 /// Besides the application the ports at which versions 2 and 1 of the PROXY protocol go on to it.
-async fn start(backend: &str, settings: &str) -> (Proxied, [u16; 2]) {
+pub(super) async fn start(
+    backend: &str,
+    settings: &str,
+    replacements: &[(&str, &str)],
+) -> (Proxied, [u16; 2]) {
     let folder = Folder::new();
     let certificate = write_certificate(&folder);
     let [http, https, bytes2, bytes1, tls] = std::array::from_fn(|_| free_port());
     let (chain, _) = certificate_paths(folder.path());
     let tls_address = format!("127.0.0.1:{}", tls);
-    let configuration = file(
-        "haproxy/haproxy.cfg",
-        &[
-            ("127.0.0.1:5000", backend),
-            ("127.0.0.1:5001", &tls_address),
-            ("bind :::80 v4v6\n", &format!("bind 127.0.0.1:{http},::1:{http}\n")),
-            ("bind :::443 v4v6 ", &format!("bind 127.0.0.1:{https},::1:{https} ")),
-            ("bind :::8443 v4v6\n", &format!("bind 127.0.0.1:{bytes2}\n")),
-            ("bind :::9443 v4v6\n", &format!("bind 127.0.0.1:{bytes1}\n")),
-            ("/etc/ssl/shop.pem", &chain),
-        ],
-    );
+    let places = [
+        ("127.0.0.1:5000", backend),
+        ("127.0.0.1:5001", &*tls_address),
+        ("bind :::80 v4v6\n", &format!("bind 127.0.0.1:{http},::1:{http}\n")),
+        ("bind :::443 v4v6 ", &format!("bind 127.0.0.1:{https},::1:{https} ")),
+        ("bind :::8443 v4v6\n", &format!("bind 127.0.0.1:{bytes2}\n")),
+        ("bind :::9443 v4v6\n", &format!("bind 127.0.0.1:{bytes1}\n")),
+        ("/etc/ssl/shop.pem", &chain),
+    ];
+    // The latter first, since they show the texts of the sample.
+    let configuration = file("haproxy/haproxy.cfg", &[replacements, &places].concat());
     let configuration = folder.write("haproxy.cfg", configuration).display().to_string();
     let settings = settings.replace("127.0.0.1:5001", &tls_address);
     let program = Some(application(&settings).await);
@@ -44,7 +47,7 @@ async fn start(backend: &str, settings: &str) -> (Proxied, [u16; 2]) {
 async fn an_application_behind_haproxy() {
     let address = format!("127.0.0.1:{}", free_port());
     let settings = file("haproxy/appsettings.json", &[("127.0.0.1:5000", &address)]);
-    let (mut proxied, bytes) = start(&address, &settings).await;
+    let (mut proxied, bytes) = start(&address, &settings, &[]).await;
     passes_trailers_on(&proxied, [Trailers::Passed; 2], [Trailers::Passed; 2]).await;
     works(&mut proxied).await;
     passes_on_both_ways_at_once(&proxied).await;
@@ -56,7 +59,7 @@ async fn an_application_behind_haproxy_on_a_unix_socket() {
     let sockets = Folder::new();
     let socket = sockets.path().join("shop.sock");
     let settings = on_unix_socket(&file("haproxy/appsettings.json", &[]), &socket);
-    let (mut proxied, _) = start(&format!("unix@{}", socket.display()), &settings).await;
+    let (mut proxied, _) = start(&format!("unix@{}", socket.display()), &settings, &[]).await;
     works(&mut proxied).await;
 }
 

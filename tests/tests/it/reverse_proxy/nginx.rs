@@ -1,16 +1,16 @@
 use super::*;
 
 /// nginx with the file of the sample, in which other things may be replaced too.
-struct Nginx {
-    http: u16,
-    https: u16,
+pub(super) struct Nginx {
+    pub(super) http: u16,
+    pub(super) https: u16,
     certificate: Certificate,
     folder: Folder,
     process: Process,
 }
 
 impl Nginx {
-    fn start(upstream: &str, replacements: &[(&str, &str)]) -> Self {
+    pub(super) fn start(upstream: &str, replacements: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let certificate = write_certificate(&folder);
         let (http, https) = (free_port(), free_port());
