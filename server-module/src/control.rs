@@ -20,7 +20,7 @@ const STOP: Duration = Duration::from_secs(1);
 /// A command is no longer than this.
 const MAX_BODY: u64 = 1024;
 /// How many commands there are at the same time.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: u64 = 16;
 /// How long the head of a command may take, and how long a connection may wait for one.
 const READ: Duration = Duration::from_secs(10);
 
