@@ -44,6 +44,12 @@ impl Browser {
         })
     }
 
+    /// The same for addresses that are not the profile's own.
+    pub(crate) fn expecting(mut self, urls: &[String]) -> Self {
+        self.expected = urls.iter().map(|url| url::browsable(url)).collect();
+        self
+    }
+
     /// Takes the next piece of output; returns the address to open when it is known.
     pub(crate) fn read(&mut self, output: &[u8]) -> Option<String> {
         for piece in output.split_inclusive(|byte| *byte == b'\n') {

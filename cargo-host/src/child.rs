@@ -26,6 +26,13 @@ pub(crate) fn run(launch: Launch) -> Result<i32, Box<dyn Error>> {
 async fn watch(mut launch: Launch) -> Result<ExitStatus, Box<dyn Error>> {
     // Before the start: from then on a signal must not end us and leave the program behind.
     let mut signals = Signals::listen()?;
+    if let Some(behind) = launch.behind.take() {
+        match behind.build.run(&mut signals).await? {
+            Ok(program) => launch.arguments.push(program.into()),
+            Err(failed) => return Ok(failed),
+        }
+        launch.arguments.extend(behind.arguments);
+    }
     let mut command = command(&launch);
     let output = match launch.browser.take() {
         Some(browser) => {

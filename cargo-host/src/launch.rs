@@ -1,8 +1,12 @@
 //! What is started, with what around it.
 
-use std::{ffi::OsString, path::PathBuf};
+mod behind;
 
-use hosting::{ExecutableLaunch, LaunchProfile, LaunchSettings, LaunchSettingsError, SelectedProfile};
+use std::{error::Error, ffi::OsString, path::PathBuf};
+
+use hosting::{ExecutableLaunch, LaunchProfile, LaunchSettings, SelectedProfile};
+
+pub(crate) use self::behind::Behind;
 
 use crate::{
     arguments::RunOptions,
@@ -27,6 +31,8 @@ pub(crate) struct Launch {
     pub(crate) hide_cargo: bool,
     /// The browser to open once the program listens.
     pub(crate) browser: Option<Browser>,
+    /// The crate's program, whose file and arguments follow those of the program that is started.
+    pub(crate) behind: Option<Behind>,
 }
 
 impl Launch {
@@ -37,12 +43,17 @@ impl Launch {
         package: &Package,
         lookup: impl Fn(&str) -> Option<String>,
         messages: &mut Vec<String>,
-    ) -> Result<Self, LaunchSettingsError> {
+    ) -> Result<Self, Box<dyn Error>> {
         let mut selected = None;
         if !options.no_profile {
             let mut told = Vec::new();
             selected = LaunchSettings::choose(&package.folder, options.profile.as_deref(), &mut told)?;
             messages.extend(told.into_iter().map(|(_, text)| text));
+        }
+        if let Some(selected) = &selected
+            && let Some(module) = selected.profile.module(&selected.iis_settings)
+        {
+            return behind::launch(options, package, selected, &module, lookup, messages);
         }
         match selected {
             Some(SelectedProfile { profile, path, .. }) if profile.is_executable() => {
@@ -79,6 +90,7 @@ impl Launch {
             browser: profile.and_then(|profile| Browser::new(profile, &lookup)),
             environment: environment(profile, options.environment, lookup),
             hide_cargo: false,
+            behind: None,
         }
     }
 
@@ -96,6 +108,7 @@ impl Launch {
             browser: Browser::new(profile, &lookup),
             environment: environment(Some(profile), options.environment, lookup),
             hide_cargo: true,
+            behind: None,
         }
     }
 }

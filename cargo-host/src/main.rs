@@ -1,11 +1,12 @@
 //! `cargo host`: runs an application under a launch profile, makes new ones, keeps the development certificate.
 //!
 //! `cargo host run` reads `Properties/launchSettings.json` of a crate, sets the environment variables of a
-//! profile, and starts the crate's program with `cargo run`, as `dotnet run` does. The program's exit code
-//! is the tool's.
+//! profile, and starts the crate's program with `cargo run`, as `dotnet run` does; or, if the profile is one of
+//! IIS or of the module, builds the program and has `server-module` run it. The program's exit code is the tool's.
 
 mod arguments;
 mod browser;
+mod build;
 mod child;
 mod dev_certs;
 mod launch;

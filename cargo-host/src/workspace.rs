@@ -17,6 +17,8 @@ pub(crate) struct Package {
     pub(crate) folder: PathBuf,
     /// Whether it is one that cargo means when none is named and it has a program.
     is_candidate: bool,
+    /// The program that cargo runs if there are several.
+    pub(crate) default_run: Option<String>,
 }
 
 /// The cargo that called us, else the one in `PATH`.
@@ -27,7 +29,7 @@ pub(crate) fn cargo() -> OsString {
 impl Package {
     #[cfg(test)]
     pub(crate) fn new(name: &str, folder: &Path) -> Self {
-        Self { name: name.to_owned(), folder: folder.to_owned(), is_candidate: true }
+        Self { name: name.to_owned(), folder: folder.to_owned(), is_candidate: true, default_run: None }
     }
 
     /// The crate called `name`, or without a name the one that `current` lies in.
@@ -58,6 +60,7 @@ fn read(metadata: &Value) -> Vec<Package> {
             name: package["name"].as_str()?.to_owned(),
             folder: manifest.parent()?.to_owned(),
             is_candidate: has_program && members.contains(&package["id"]),
+            default_run: package["default_run"].as_str().map(str::to_owned),
         })
     });
     packages.collect()

@@ -39,7 +39,7 @@ fn main() {
 "#;
 
 const SETTINGS: &str = r#"{ "profiles": {
-    "iis": { "commandName": "IISExpress" },
+    "docker": { "commandName": "Docker" },
     "http": {
         "commandName": "Project", "commandLineArgs": "from profile", "applicationUrl": "http://localhost:1",
         "environmentVariables": { "PLACE": "here" }
@@ -118,10 +118,10 @@ fn the_program_runs_with_the_profile_and_its_exit_code_is_ours() {
         stdout(&output).starts_with("arguments []\nASPNETCORE_URLS None\nDOTNET_LAUNCH_PROFILE Some(\"\")")
     );
 
-    let output = app.run(&["-lp", "iis"]);
+    let output = app.run(&["-lp", "docker"]);
     assert!(stdout(&output).contains("DOTNET_LAUNCH_PROFILE Some(\"\")"));
     assert!(
-        stderr(&output).contains("The launch profile \"iis\" could not be applied."),
+        stderr(&output).contains("The launch profile \"docker\" could not be applied."),
         "{}",
         stderr(&output)
     );

@@ -1,10 +1,18 @@
 //! The certificate for `https` addresses in the Development environment.
 
 use dev_certs::Store;
-use server_kestrel::HttpsOptions;
+use server_kestrel::{HttpsOptions, KestrelOptions};
 use tracing::Level;
 
 use crate::Error;
+
+/// Whether something listens with TLS and nobody has said with which certificate.
+pub(crate) fn is_needed(options: &KestrelOptions, has_https_urls: bool) -> bool {
+    let has_default = options.https_defaults.as_ref().is_some_and(|defaults| !defaults.needs_certificate());
+    let mut endpoints = options.endpoints.iter().filter_map(|endpoint| endpoint.https.as_ref());
+    let is_needed = has_https_urls || endpoints.any(HttpsOptions::needs_certificate);
+    is_needed && !has_default
+}
 
 /// The certificate of the user, made if there is none that is valid. That one was made is told in `messages`.
 pub(crate) fn find_or_create(messages: &mut Vec<(Level, String)>) -> Result<HttpsOptions, Error> {

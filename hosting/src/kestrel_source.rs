@@ -1,7 +1,7 @@
 //! Where the options of Kestrel come from, at the start and after each change of the configuration.
 
 use server_abstractions::Address;
-use server_kestrel::{HttpsOptions, KestrelOptions};
+use server_kestrel::KestrelOptions;
 use tokio::sync::watch;
 use tracing::Level;
 
@@ -50,11 +50,7 @@ impl KestrelSource {
 
     /// Whether something listens with TLS and nobody has said with which certificate.
     fn needs_certificate(&self, options: &KestrelOptions) -> bool {
-        let has_default =
-            options.https_defaults.as_ref().is_some_and(|defaults| !defaults.needs_certificate());
-        let mut endpoints = options.endpoints.iter().filter_map(|endpoint| endpoint.https.as_ref());
-        let is_needed = self.has_https_urls || endpoints.any(HttpsOptions::needs_certificate);
-        is_needed && !has_default
+        dev_certificate::is_needed(options, self.has_https_urls)
     }
 
     /// The options as they are now, followed by those of each change. Options that cannot be used leave the last ones in

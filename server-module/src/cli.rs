@@ -108,13 +108,14 @@ fn read(options: RunOptions) -> Result<ModuleOptions, u8> {
     };
     let mut options =
         ModuleOptions::for_program(program, arguments, &surroundings).map_err(|error| fail_with(&error))?;
-    for (number, url) in urls.iter().enumerate() {
-        let endpoint = Endpoint::url(url).map_err(|error| {
+    for url in &urls {
+        Endpoint::url(url).map_err(|error| {
             fail(format_args!("--urls {url}: {error}"));
             FAILED
         })?;
-        options.kestrel.endpoints.push(endpoint.name(format!("url{number}")));
     }
+    let urls = urls.iter().map(String::as_str);
+    options = options.at_urls(urls, &surroundings).map_err(|error| fail_with(&error))?;
     if is_in_process {
         for application in &mut options.applications {
             application.settings.hosting_model = HostingModel::InProcess;

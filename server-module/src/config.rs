@@ -13,7 +13,7 @@ use hosting::{Configuration, HostEnvironment, KestrelOptions, LogLevels, kestrel
 
 use self::keys::Keys;
 use crate::error::Problems;
-use crate::{AspNetCore, PathPrefix, Route, Routes, SettingsError, WebConfig};
+use crate::{AspNetCore, PathPrefix, Route, Routes, SettingsError, WebConfig, command};
 
 pub(crate) use self::given::GivenEndpoints;
 pub use self::options::{ApplicationOptions, RecycleOptions, WorkerLimits};
@@ -154,7 +154,7 @@ impl ModuleOptions {
         let path = surroundings.folder.join(&program);
         let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let found = match path.to_str() {
-            Some(text) => crate::command::find_program(text, &surroundings.folder, None)
+            Some(text) => command::find_program(text, &surroundings.folder, None)
                 .map_err(|error| problems.push(error))
                 .ok(),
             None => {
@@ -179,6 +179,43 @@ impl ModuleOptions {
             source: None,
         });
         problems.or_missing(options)
+    }
+
+    /// Puts endpoints at these addresses, called `url0` and on, over those that there are. In the environment Development
+    /// (`ASPNETCORE_ENVIRONMENT` of the surroundings) https addresses have the user's certificate for development.
+    ///
+    /// # Errors
+    /// An address cannot be understood, or the certificate cannot be made.
+    #[doc(alias = "UseUrls")]
+    pub fn at_urls<'a>(
+        mut self,
+        urls: impl IntoIterator<Item = &'a str>,
+        surroundings: &Surroundings,
+    ) -> Result<Self, SettingsError> {
+        let mut problems = Problems::default();
+        let keys = urls.into_iter().enumerate();
+        let keys: Vec<_> =
+            keys.map(|(number, url)| (format!("{ROOT}:Endpoints:url{number}:Url"), url)).collect();
+        let values = keys.iter().map(|(key, url)| (key.as_str(), *url));
+        match Configuration::builder().values(values).build() {
+            Ok(configuration) => {
+                let section = configuration.section(ROOT);
+                let environment = environment(&surroundings.folder);
+                if let Err(errors) = kestrel_endpoints::apply(&section, &environment, &mut self.kestrel) {
+                    errors.iter().for_each(|error| problems.push(keys::with_cause(error)));
+                }
+            }
+            Err(error) => problems.push(keys::with_cause(&error)),
+        }
+        let name = ["ASPNETCORE_ENVIRONMENT", "DOTNET_ENVIRONMENT"];
+        let name = name.iter().find_map(|name| command::lookup(&surroundings.variables, name));
+        if name.is_some_and(|name| name.eq_ignore_ascii_case("Development")) {
+            match kestrel_endpoints::use_development_certificate(&mut self.kestrel) {
+                Ok(notes) => self.notes.extend(notes),
+                Err(error) => problems.push(keys::with_cause(&error)),
+            }
+        }
+        problems.or(self)
     }
 
     /// The routes of an endpoint, by its name; `None` is the endpoint of [`KestrelOptions`] when none is configured. The
@@ -223,11 +260,7 @@ fn read(
             format_args!("the path has more than {MAX_SOCKET_PATH} bytes, which no Unix socket can have"),
         );
     }
-    let environment = HostEnvironment {
-        content_root: surroundings.folder.clone(),
-        application_name: "server-module".to_owned(),
-        name: "Production".to_owned(),
-    };
+    let environment = environment(&surroundings.folder);
     if let Err(errors) = kestrel_endpoints::apply(&section, &environment, &mut options.kestrel) {
         errors.iter().for_each(|error| keys.push(keys::with_cause(error)));
     }
@@ -242,6 +275,15 @@ fn read(
     }
     check::check(&options, configuration, are_known, &mut problems);
     problems.or(options)
+}
+
+/// What a host would find: relative paths start from the folder.
+fn environment(folder: &Path) -> HostEnvironment {
+    HostEnvironment {
+        content_root: folder.to_owned(),
+        application_name: "server-module".to_owned(),
+        name: "Production".to_owned(),
+    }
 }
 
 impl ApplicationOptions {

@@ -19,6 +19,10 @@ use crate::status::{ApplicationStatus, Managed};
 const STOP: Duration = Duration::from_secs(1);
 /// A command is no longer than this.
 const MAX_BODY: u64 = 1024;
+/// How many commands there are at the same time.
+const MAX_CONNECTIONS: u64 = 16;
+/// How long the head of a command may take, and how long a connection may wait for one.
+const READ: Duration = Duration::from_secs(10);
 
 /// The applications that commands are about.
 pub(crate) type Applications = Arc<[Arc<dyn Managed>]>;
@@ -57,6 +61,9 @@ impl Control {
         // Sockets that the module was handed are for its clients.
         options.inherit_listeners = false;
         options.limits.max_request_body_size = Some(MAX_BODY);
+        options.limits.max_concurrent_connections = Some(MAX_CONNECTIONS);
+        options.limits.request_headers_timeout = READ;
+        options.limits.keep_alive_timeout = READ;
         let commands =
             Arc::new(Commands { applications: self.applications.clone(), lifetime, begun: Instant::now() });
         let app = App::new(move |request: Request<Body>| {

@@ -38,6 +38,8 @@ Options:
   -e, --environment NAME=VALUE        Set an environment variable over the profile's; may be repeated
   -h, --help                          Print this
 
+A profile of the type IIS, IISExpress or Module runs the program behind server-module, which is looked for beside this
+tool and in PATH.
 The arguments after -- are the application's; without any, the profile's commandLineArgs are.
 The exit code is the program's.
 ";

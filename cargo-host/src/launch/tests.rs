@@ -4,6 +4,7 @@ use std::{
 };
 
 use super::*;
+use crate::build::Build;
 
 const SETTINGS: &str = r#"{ "profiles": {
     "http": {
@@ -14,11 +15,14 @@ const SETTINGS: &str = r#"{ "profiles": {
         "commandName": "Executable", "executablePath": "ls", "commandLineArgs": "-l %HOME%", "workingDirectory": ".."
     },
     "broken": { "commandName": "Executable" },
-    "iis": { "commandName": "IISExpress" },
-} }"#;
+    "docker": { "commandName": "Docker" },
+    "iis": { "commandName": "IISExpress", "commandLineArgs": "a", "environmentVariables": { "PLACE": "x" } },
+    "module": { "commandName": "Module", "ancmHostingModel": "OutOfProcess" },
+}, "iisSettings": { "windowsAuthentication": true,
+    "iisExpress": { "applicationUrl": "http://localhost:8080", "sslPort": 44300 } } }"#;
 
 struct Planned {
-    launch: Result<Launch, LaunchSettingsError>,
+    launch: Result<Launch, Box<dyn Error>>,
     messages: Vec<String>,
     folder: PathBuf,
 }
@@ -32,7 +36,17 @@ fn plan(settings: Option<&str>, options: RunOptions) -> Planned {
         fs::write(folder.join("Properties/launchSettings.json"), settings).unwrap();
     }
     let package = Package::new("app", &folder);
-    let lookup = |name: &str| (name == "HOME").then(|| "/home/me".to_owned());
+    // The module's program lies in the folder `bin`, if a test puts it there.
+    let path = folder.join("bin").display().to_string();
+    if settings.is_some_and(|settings| settings == SETTINGS) {
+        fs::create_dir_all(&path).unwrap();
+        fs::write(folder.join("bin/server-module"), "").unwrap();
+    }
+    let lookup = |name: &str| match name {
+        "HOME" => Some("/home/me".to_owned()),
+        "PATH" => Some(path.clone()),
+        _ => None,
+    };
     let mut messages = Vec::new();
     let launch = Launch::plan(options, &package, lookup, &mut messages);
     fs::remove_dir_all(&folder).unwrap();
@@ -91,7 +105,7 @@ fn without_a_profile_the_program_is_told_not_to_look_for_one() {
     let none = pairs([("DOTNET_LAUNCH_PROFILE", ""), ("X", "y")]);
     let environment = pairs([("X", "y")]);
     let declined = RunOptions { no_profile: true, environment: environment.clone(), ..RunOptions::default() };
-    let unusable = RunOptions { environment: environment.clone(), ..profile("iis") };
+    let unusable = RunOptions { environment: environment.clone(), ..profile("docker") };
     for (settings, options, messages) in [
         (Some("broken"), declined, 0),
         (None, RunOptions { environment, ..RunOptions::default() }, 0),
@@ -133,4 +147,44 @@ fn a_broken_file_and_an_unknown_name_end_the_tool() {
     assert!(error.ends_with("line 1, column 1: expected a '}' for this '{'"), "{error}");
     assert!(plan(Some(SETTINGS), profile("nope")).launch.is_err());
     assert!(plan(None, profile("http")).launch.is_err());
+}
+
+#[test]
+fn a_profile_of_iis_starts_the_program_behind_the_module() {
+    let planned = plan(Some(SETTINGS), profile("iis"));
+    let launch = planned.launch.unwrap();
+    let module = planned.folder.join("bin").join("server-module");
+    assert_eq!(launch.program, module.into_os_string());
+    assert_eq!(
+        launch.arguments,
+        ["run", "--urls", "https://localhost:44300;http://localhost:8080", "--in-process"]
+    );
+    let folder = planned.folder.display().to_string();
+    let variables =
+        pairs([("CARGO_MANIFEST_DIR", &folder), ("DOTNET_LAUNCH_PROFILE", "iis"), ("PLACE", "x")]);
+    assert_eq!(launch.environment, variables);
+    let build = Build::new(&Package::new("app", &planned.folder), false);
+    assert_eq!(launch.behind, Some(Behind { build, arguments: vec!["a".into()] }));
+    assert!(planned.messages[1].contains("windowsAuthentication"), "{:?}", planned.messages);
+}
+
+#[test]
+fn a_profile_of_the_module_names_its_model() {
+    let options = RunOptions { arguments: vec!["--urls".into()], release: true, ..profile("module") };
+    let planned = plan(Some(SETTINGS), options);
+    let launch = planned.launch.unwrap();
+    assert_eq!(launch.arguments, ["run"]);
+    let build = Build::new(&Package::new("app", &planned.folder), true);
+    assert_eq!(launch.behind, Some(Behind { build, arguments: vec!["--urls".into()] }));
+    assert_eq!(planned.messages.len(), 1);
+}
+
+#[test]
+fn without_the_modules_program_it_is_said_where_it_was_looked_for() {
+    let settings = r#"{ "profiles": { "it": { "commandName": "Module" } } }"#;
+    let error = plan(Some(settings), RunOptions::default()).launch.unwrap_err().to_string();
+    let own = std::env::current_exe().unwrap().parent().unwrap().display().to_string();
+    for part in ["\"it\"", "server-module", own.as_str(), "PATH", "cargo install"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
 }

@@ -13,7 +13,7 @@ use super::certificate::CertificateSection;
 use super::https::Reader;
 use super::limits::LimitsSection;
 use super::{EndpointDefaultsSection, EndpointSection, apply_defaults, apply_limits, listen};
-use crate::{ConfigurationError, ConfigurationSection, HostEnvironment};
+use crate::{ConfigurationError, ConfigurationSection, Error, HostEnvironment, dev_certificate};
 
 /// The keys that [`apply`] reads below its section.
 pub const KEYS: [&str; 4] = ["Certificates", "EndpointDefaults", "Endpoints", "Limits"];
@@ -60,6 +60,22 @@ pub fn apply(
         apply_all(&reader, &defaults.unwrap_or_default(), &endpoints, options, &mut errors);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Gives the https endpoints that have no certificate the one of the user for development, which is made if there is none.
+/// Returns what to tell the user, if there is anything.
+///
+/// [`WebApplication`](crate::WebApplication) does so by itself in the environment Development; nobody else should.
+///
+/// # Errors
+/// It cannot be made: there is no place for it, or that cannot be written to.
+pub fn use_development_certificate(options: &mut KestrelOptions) -> Result<Vec<String>, Error> {
+    let mut messages = Vec::new();
+    if dev_certificate::is_needed(options, false) {
+        let certificate = dev_certificate::find_or_create(&mut messages)?.certificate;
+        options.https_defaults.get_or_insert_default().certificate = certificate;
+    }
+    Ok(messages.into_iter().map(|(_, text)| text).collect())
 }
 
 fn apply_all(

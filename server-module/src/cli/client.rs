@@ -69,7 +69,13 @@ impl Client {
     }
 
     pub(super) async fn recycle(&self, application: &str) -> Result<(), ClientError> {
-        // The names of applications have nothing that a path does not have; others are not there.
+        // Any other name would be another path.
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if application.is_empty() || !application.bytes().all(is_name) {
+            return Err(ClientError::Refused(format!(
+                "no application can have the name {application:?}; see 'server-module status' for those that there are"
+            )));
+        }
         let path = format!("/applications/{application}/recycle");
         self.ask("POST", &path, RECYCLE).await.map(drop)
     }
