@@ -24,8 +24,8 @@ use crate::ConfigurationError;
 )]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "PascalCase"))]
 pub(super) struct ProxyProtocolSection {
-    /// Which proxies are believed: addresses and networks such as `10.0.0.0/8`. The list takes the place of the default,
-    /// which is loopback.
+    /// Which proxies are believed: addresses and networks such as `10.0.0.0/8`, in the place of the default. Default is
+    /// loopback.
     #[cfg_attr(feature = "schema", schemars(with = "Option<Vec<Network>>"))]
     trusted_proxies: Option<Networks>,
     /// Whether whoever connects to a Unix socket is believed; an endpoint on one needs it. Default is false.
