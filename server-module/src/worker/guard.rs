@@ -5,7 +5,6 @@
 //! are lines.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -24,6 +23,7 @@ use tokio::time::Instant;
 
 use super::Exit;
 use super::launch::FIRST;
+use super::listener::children_of;
 
 /// The command to end politely.
 pub(super) const TERMINATE: u8 = b't';
@@ -165,10 +165,9 @@ impl Guard {
         if self.pidfd.is_some() {
             let _ = kill_process_group(self.worker, signal);
         }
-        for child in children() {
-            if child != self.worker {
-                let _ = kill_process(child, signal);
-            }
+        let children = children_of(getpid().as_raw_pid()).into_iter().filter_map(Pid::from_raw);
+        for child in children.filter(|child| *child != self.worker) {
+            let _ = kill_process(child, signal);
         }
     }
 
@@ -182,14 +181,4 @@ impl Guard {
             self.is_linked = false;
         }
     }
-}
-
-/// The children of this process, which has one thread. Not every kernel has a list of them.
-fn children() -> Vec<Pid> {
-    let path = format!("/proc/self/task/{}/children", getpid());
-    let numbers = match fs::read_to_string(path) {
-        Ok(list) => list.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect(),
-        Err(_) => super::listener::children_of(getpid().as_raw_pid()),
-    };
-    numbers.into_iter().filter_map(Pid::from_raw).collect()
 }
