@@ -18,6 +18,7 @@ use tokio::process::Command;
 use crate::program::{Folder, binary};
 use crate::support::within;
 
+mod behind_module;
 mod dev_certs;
 mod new;
 

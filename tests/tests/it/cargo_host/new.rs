@@ -14,9 +14,9 @@ use crate::program::{Answer, Folder, binary, curl, workspace};
 use crate::support::within;
 
 /// The first one builds all dependencies.
-const BUILD: Duration = Duration::from_secs(600);
+pub(super) const BUILD: Duration = Duration::from_secs(600);
 
-fn tool(arguments: &[&str], folder: &Path) -> Command {
+pub(super) fn tool(arguments: &[&str], folder: &Path) -> Command {
     let mut command = Command::new(binary("cargo-host"));
     command.arg("host").args(arguments).current_dir(folder).stdin(Stdio::null()).kill_on_drop(true);
     for name in ["DISPLAY", "WAYLAND_DISPLAY", "ASPNETCORE_URLS", "ASPNETCORE_ENVIRONMENT"] {
@@ -26,7 +26,7 @@ fn tool(arguments: &[&str], folder: &Path) -> Command {
 }
 
 /// The exit code and what it said.
-async fn new(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
+pub(super) async fn new(arguments: &[&str], folder: &Path) -> (Option<i32>, String) {
     let arguments: Vec<_> = ["new"].iter().chain(arguments).copied().collect();
     let output = within(BUILD, tool(&arguments, folder).output()).await.expect("the tool starts");
     let text =
