@@ -25,6 +25,7 @@ mod layers;
 mod limits;
 mod malformed;
 mod module_config;
+mod module_logging;
 mod module_out_of_process;
 mod pipelines;
 mod program;
