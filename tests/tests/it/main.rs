@@ -27,6 +27,7 @@ mod malformed;
 mod module_config;
 mod module_control;
 mod module_in_process;
+mod module_logging;
 mod module_out_of_process;
 mod pipelines;
 mod program;
