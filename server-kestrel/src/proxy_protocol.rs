@@ -83,7 +83,15 @@ impl ProxyProtocolOptions {
 
     fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer.map(|peer| peer.ip().to_canonical()) {
-            Some(address) => self.trusted_proxies.iter().any(|network| network.contains(&address)),
+            Some(address) => {
+                // An address of IPv4 may be written mapped to IPv6 in the options.
+                let mapped = match address {
+                    IpAddr::V4(address) => address.to_ipv6_mapped().into(),
+                    IpAddr::V6(_) => address,
+                };
+                let mut proxies = self.trusted_proxies.iter();
+                proxies.any(|network| network.contains(&address) || network.contains(&mapped))
+            }
             None => self.trust_unix_sockets,
         }
     }

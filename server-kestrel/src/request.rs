@@ -100,7 +100,8 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
 
 /// Whether the client may send its body only when it is told to continue (RFC 9110, section 10.1.1).
 fn waits_for_continue(request: &Request<Incoming>) -> bool {
-    let expectation = request.headers().get(EXPECT);
+    // hyper goes by the last line.
+    let expectation = request.headers().get_all(EXPECT).iter().next_back();
     request.version() == Version::HTTP_11
         && expectation.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }

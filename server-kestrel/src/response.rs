@@ -82,7 +82,9 @@ impl Future for Respond {
         if let Some(reason) = request.state.poll_abort(cx) {
             return Poll::Ready(Err(aborted(reason)));
         }
-        if let Some(body) = request.state.body_to_invite() {
+        // Who is refused is not told to send on.
+        let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+        if !is_refusal && let Some(body) = request.state.body_to_invite() {
             this.app = Box::pin(async move {
                 invite(body).await;
                 response
@@ -144,6 +146,7 @@ fn finish_head(response: &mut Response<Body>, state: &RequestState) -> Option<u6
         context.activity.upgraded();
     } else if context.accepted.is_closing()
         || state.body_failure().is_some()
+        || state.is_body_withheld()
         || state.is_body_unread() && !hold_whole(response, state)
     {
         // A close of ours the driver tells hyper, but it may come to it only after this head.

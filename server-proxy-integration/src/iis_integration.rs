@@ -139,6 +139,7 @@ impl Shared {
         self.take_certificate(request);
         let headers = request.headers_mut();
         headers.remove(&TOKEN);
+        headers.remove(&EVENT);
         headers.remove(&WINDOWS_TOKEN);
         request.extensions_mut().insert(Paired);
         if !self.integration.options().web_sockets {

@@ -31,6 +31,9 @@ impl Peer {
         request: &Request<B>,
         connection: Option<&Arc<dyn HttpConnectionFeature>>,
     ) -> Self {
+        if request.features().get::<Effective>().is_some_and(|effective| effective.is_writer_unknown()) {
+            return Self { address: None, is_unix: false };
+        }
         let address = connection.and_then(|connection| connection.remote_address());
         Self::of(request.features(), address.or_else(|| connect_info(request.extensions())))
     }

@@ -15,6 +15,8 @@ const SECTION: &str = "ForwardedHeaders";
 const NETWORKS: &str = "KnownNetworks";
 /// How many proxies there are in a row.
 const LIMIT: &str = "ForwardLimit";
+/// Whether proxies tell of a prefix. A proxy that does not know the field passes on what a client says.
+const PREFIX: &str = "Prefix";
 /// The host's key, which it obeys itself for the field `Host`.
 const HOSTS: &str = "AllowedHosts";
 
@@ -52,8 +54,13 @@ fn options(configuration: &Configuration) -> Result<ForwardedHeadersOptions, Con
     let limit = limit.ok_or_else(|| {
         configuration.invalid(&path, "expected how many proxies there are in a row: a number from 1 on")
     })?;
+    let path = format!("{SECTION}:{PREFIX}");
+    let fields = match configuration.get_bool(&path)?.unwrap_or(true) {
+        true => ForwardedFields::ALL,
+        false => ForwardedFields::FOR | ForwardedFields::PROTO | ForwardedFields::HOST,
+    };
     let options = ForwardedHeadersOptions {
-        fields: ForwardedFields::ALL,
+        fields,
         forward_limit: limit.or(defaults.forward_limit),
         known_proxies: vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         known_networks: networks(configuration)?,
@@ -72,16 +79,15 @@ fn options(configuration: &Configuration) -> Result<ForwardedHeadersOptions, Con
 
 /// A key that is misspelled would leave the proxies unknown, and say nothing.
 fn refuse_unknown_keys(configuration: &Configuration) -> Result<(), ConfigurationError> {
-    let is_known = |key: &str| [NETWORKS, LIMIT].iter().any(|known| known.eq_ignore_ascii_case(key));
+    let is_known = |key: &str| [NETWORKS, LIMIT, PREFIX].iter().any(|known| known.eq_ignore_ascii_case(key));
     let section = configuration.section(SECTION);
     if section.value().is_some_and(|text| !text.is_empty()) {
-        return Err(
-            configuration.invalid(SECTION, format_args!("expected a section with {NETWORKS}, {LIMIT}"))
-        );
+        return Err(configuration
+            .invalid(SECTION, format_args!("expected a section with {NETWORKS}, {LIMIT}, {PREFIX}")));
     }
     match section.children().find(|key| !is_known(key.key())) {
         Some(key) => {
-            let reason = format!("it is not known; known are {NETWORKS} and {LIMIT}");
+            let reason = format!("it is not known; known are {NETWORKS}, {LIMIT} and {PREFIX}");
             Err(configuration.invalid(key.path(), reason))
         }
         None => Ok(()),

@@ -58,6 +58,8 @@ struct Rare {
     response_trailers: Mutex<ResponseTrailers>,
     /// The body, as long as somebody has it, of a client that may wait for 100 (Continue).
     expected: OnceLock<Weak<Expected>>,
+    /// Whether it is told to continue.
+    is_invited: AtomicBool,
 }
 
 #[derive(Default)]
@@ -146,7 +148,20 @@ impl RequestState {
     pub(crate) fn body_to_invite(&self) -> Option<Weak<Expected>> {
         let body = self.rare.get()?.expected.get()?;
         let limit = self.max_body_size.load(Ordering::Relaxed);
-        body.upgrade().is_some_and(|body| body.must_be_invited(limit)).then(|| Weak::clone(body))
+        let must_be_invited = body.upgrade().is_some_and(|body| body.must_be_invited(limit));
+        must_be_invited.then(|| {
+            self.rare().is_invited.store(true, Ordering::Relaxed);
+            Weak::clone(body)
+        })
+    }
+
+    /// Whether the client may still wait to be told to continue, and will not be: its body may never come, and what comes next
+    /// on the connection may be the body all the same (RFC 9110, section 10.1.1).
+    pub(crate) fn is_body_withheld(&self) -> bool {
+        self.rare
+            .get()
+            .is_some_and(|rare| rare.expected.get().is_some() && !rare.is_invited.load(Ordering::Relaxed))
+            && !self.is_body_read.load(Ordering::Relaxed)
     }
 
     pub(crate) fn end_body(&self, trailers: Option<&HeaderMap>) {

@@ -39,6 +39,7 @@ struct Changes {
     proto: Option<Scheme>,
     host: Option<HeaderValue>,
     prefix: Option<String>,
+    is_writer_unknown: bool,
     fields: Fields,
     /// The connection as it is, and whom it comes from.
     connection: Option<Arc<dyn HttpConnectionFeature>>,
@@ -100,8 +101,8 @@ impl Settled {
                 }))
             }
         };
-        let Believed { remote, proto, host, prefix, .. } = believed;
-        Some(Changes { remote, proto, host, prefix, fields, connection, peer })
+        let Believed { remote, proto, host, prefix, is_writer_unknown, .. } = believed;
+        Some(Changes { remote, proto, host, prefix, is_writer_unknown, fields, connection, peer })
     }
 
     fn write<B>(&self, request: &mut Request<B>, changes: Changes) {
@@ -112,6 +113,10 @@ impl Settled {
 
         let headers = request.headers_mut();
         self.shrink(headers, changes.fields);
+        // What a client says of these would look like what this layer says.
+        if headers.keys().any(|name| self.originals.iter().any(|original| original == name)) {
+            remove(headers, self.originals.iter());
+        }
         if self.fields.contains(ForwardedFields::FOR)
             && let Some(address) = changes.peer.address
         {
@@ -138,6 +143,7 @@ impl Settled {
             outer,
             connect_info,
             connection: changes.connection,
+            is_writer_unknown: changes.is_writer_unknown,
             remote: changes.remote,
             scheme: changes.proto,
             path_base,

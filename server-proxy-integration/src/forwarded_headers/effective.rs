@@ -19,12 +19,18 @@ pub(crate) struct Effective {
     /// What axum was told of the peer, before this.
     pub(super) connect_info: Option<SocketAddr>,
     pub(super) connection: Option<Arc<dyn HttpConnectionFeature>>,
+    /// Whether nobody knows who has written what is left of the fields.
+    pub(super) is_writer_unknown: bool,
     pub(super) remote: Option<SocketAddr>,
     pub(super) scheme: Option<Scheme>,
     pub(super) path_base: Option<PathBase>,
 }
 
 impl Effective {
+    pub(crate) fn is_writer_unknown(&self) -> bool {
+        self.is_writer_unknown
+    }
+
     /// Who has sent the request over the connection.
     pub(crate) fn socket_peer(&self) -> Peer {
         Peer::behind(&self.outer, self.connect_info)

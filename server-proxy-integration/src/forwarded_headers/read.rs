@@ -42,6 +42,8 @@ pub(super) struct Believed<'h> {
     pub(super) proto: Option<Scheme>,
     pub(super) host: Option<HeaderValue>,
     pub(super) prefix: Option<String>,
+    /// Whether the last proxy does not tell whom it had the request from, so that nobody knows who has written what is left.
+    pub(super) is_writer_unknown: bool,
     /// How far the chains were taken.
     pub(super) left: Marks<'h>,
 }
@@ -204,6 +206,7 @@ impl Settled {
             self.take_values(&entry, &mut believed)?;
             believed.left = lists.marks();
             if !may_go_on {
+                believed.is_writer_unknown = true;
                 break;
             }
         }
@@ -265,7 +268,7 @@ fn refuse_asymmetry<T>(what: &str) -> Option<T> {
     None
 }
 
-/// A scheme has letters, digits, `+`, `-` and `.`; the two of HTTP count regardless of case.
+/// A scheme begins with a letter and has letters, digits, `+`, `-` and `.`; the two of HTTP count regardless of case.
 fn parse_scheme(scheme: &[u8]) -> Option<Scheme> {
     if scheme.eq_ignore_ascii_case(b"https") {
         return Some(Scheme::HTTPS);
@@ -274,14 +277,16 @@ fn parse_scheme(scheme: &[u8]) -> Option<Scheme> {
         return Some(Scheme::HTTP);
     }
     let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-    let is_good = !scheme.is_empty() && scheme.iter().all(is_scheme);
+    let is_good = scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(is_scheme);
     if is_good { Scheme::try_from(scheme).ok() } else { None }
 }
 
-/// A path base is decoded as a path is, and has no slash at its end.
+/// A path base is decoded as a path is, and has no slash at its end. Links are made of it, so it is not taken if browsers would
+/// read a host in it (`//`, `/\`), or a line break.
 fn parse_prefix(prefix: &[u8]) -> Option<String> {
     let prefix = std::str::from_utf8(prefix).ok().filter(|prefix| prefix.starts_with('/'))?;
     let mut decoded = decode_path(prefix).into_owned();
     decoded.truncate(decoded.trim_end_matches('/').len());
-    Some(decoded)
+    let leads_elsewhere = decoded.starts_with("//") || decoded.contains('\\');
+    (!leads_elsewhere && !decoded.contains(char::is_control)).then_some(decoded)
 }

@@ -70,9 +70,37 @@ async fn a_client_is_told_to_continue_when_the_app_reads() {
 async fn a_client_is_not_told_to_continue_when_the_app_does_not_read() {
     let server = Memory::start(|_: Request<Body>| async { status(403) }).await;
     let mut client = server.client().await;
-    assert_eq!(client.exchange(EXPECTS).await.status, 403);
-    // Nobody knows whether the body still comes.
+    let answer = client.exchange(EXPECTS).await;
+    assert_eq!(answer.status, 403);
+    // Nobody knows whether the body still comes, and the client is told so.
+    assert!(answer.head.contains("connection: close\r\n"), "{}", answer.head);
     client.closed().await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_is_not_told_to_continue_though_the_app_holds_the_body() {
+    let held = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let holds = held.clone();
+    let server = Memory::start(move |request: Request<Body>| {
+        holds.lock().unwrap().push(request);
+        async { status(401) }
+    })
+    .await;
+    let mut client = server.client().await;
+    let answer = client.exchange(EXPECTS).await;
+    assert_eq!(answer.status, 401);
+    assert!(answer.head.contains("connection: close\r\n"), "{}", answer.head);
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn the_last_expectation_counts() {
+    let server = Memory::start(echo).await;
+    let mut client = server.client().await;
+    client.send(EXPECTS.replace("Expect:", "Expect: miracles\r\nExpect:")).await;
+    assert_eq!(client.response().await.head, "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("abc").await;
+    client.take_until("abc").await;
 }
 
 /// The app answers before it reads, and reads while it answers.
@@ -115,7 +143,7 @@ async fn an_answer_does_not_wait_for_a_body_that_is_dropped_meanwhile() {
             settle().await;
             drop(request);
         });
-        status(403)
+        status(200)
     })
     .await;
     let mut client = server.client().await;

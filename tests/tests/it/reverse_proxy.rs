@@ -151,6 +151,10 @@ async fn tells_of_the_client(proxied: &Proxied) {
             assert_eq!(seen, expected.each_ref(), "{path}");
             // What a client says about itself changes nothing.
             assert_eq!(proxied.who(scheme, path, &spoofed).await, plain, "{path}");
+            // Nor does what it calls a matter of its own connection.
+            let named =
+                "Connection: close, X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, X-Forwarded-Prefix";
+            assert_eq!(proxied.who(scheme, path, &["--http1.1", "-H", named]).await, plain, "{path}");
         }
     }
     for (scheme, port) in [("http", proxied.http), ("https", proxied.https)] {

@@ -164,3 +164,45 @@ async fn proxies_can_change_while_the_server_runs() {
     sender.send_replace(ForwardedHeadersOptions { allowed_hosts: vec!["a:80".to_owned()], ..options });
     assert_eq!(probe.get(&field).await.remote.unwrap(), parse_peer("1.1.1.1:0"));
 }
+
+#[tokio::test]
+async fn a_node_that_is_hidden_is_a_wall_for_every_layer() {
+    let settings = ForwardedHeadersOptions {
+        fields: ForwardedFields::FOR | ForwardedFields::PROTO | ForwardedFields::HOST,
+        ..ForwardedHeadersOptions::default()
+    };
+    let twice = |app| {
+        let layer = ForwardedHeadersLayer::new(&settings).unwrap();
+        App::new(layer.layer(App::new(layer.layer(app))))
+    };
+    for last in ["for=_hidden;proto=h1", "proto=h1"] {
+        let mut probe = Probe::start("127.0.0.1:9", twice).await;
+        let value = format!("for=6.6.6.6;proto=h2;host=evil, {last}");
+        let seen = probe.get(&[("Forwarded", value.as_str())]).await;
+        // What is left was written by nobody knows whom.
+        assert_eq!((seen.scheme.as_str(), seen.remote), ("h1", Some(parse_peer("127.0.0.1:9"))), "{last}");
+        assert_ne!(seen.header("host").as_deref(), Some("evil"));
+        assert_eq!(seen.header("forwarded").as_deref(), Some("for=6.6.6.6;proto=h2;host=evil"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_there_before_is_said_by_the_layer_alone() {
+    let mut probe = Probe::forwarded("", &everyone(ForwardedFields::ALL)).await;
+    let names = ["X-Original-For", "X-Original-Proto", "X-Original-Host", "X-Original-Prefix"];
+    let mut fields: Vec<_> = names.iter().map(|name| (*name, "client")).collect();
+    fields.push(("X-Forwarded-For", "1.1.1.1"));
+    let seen = probe.get(&fields).await;
+    for name in names {
+        assert_ne!(seen.header(name).as_deref(), Some("client"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_prefix_leads_nowhere_else() {
+    for prefix in ["//evil.example", "/%5Cevil.example", "/a%0d%0ab", "/\\evil.example", "evil"] {
+        let mut probe = Probe::forwarded("127.0.0.1:9", &everyone(ForwardedFields::PREFIX)).await;
+        let seen = probe.get(&[("X-Forwarded-Prefix", prefix)]).await;
+        assert_eq!(seen.path_base, "", "{prefix}");
+    }
+}
