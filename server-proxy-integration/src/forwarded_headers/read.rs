@@ -268,7 +268,7 @@ fn refuse_asymmetry<T>(what: &str) -> Option<T> {
     None
 }
 
-/// A scheme begins with a letter and has letters, digits, `+`, `-` and `.`; the two of HTTP count regardless of case.
+/// A scheme has letters, digits, `+`, `-` and `.`; the two of HTTP count regardless of case.
 fn parse_scheme(scheme: &[u8]) -> Option<Scheme> {
     if scheme.eq_ignore_ascii_case(b"https") {
         return Some(Scheme::HTTPS);
@@ -277,7 +277,7 @@ fn parse_scheme(scheme: &[u8]) -> Option<Scheme> {
         return Some(Scheme::HTTP);
     }
     let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-    let is_good = scheme.first().is_some_and(u8::is_ascii_alphabetic) && scheme.iter().all(is_scheme);
+    let is_good = !scheme.is_empty() && scheme.iter().all(is_scheme);
     if is_good { Scheme::try_from(scheme).ok() } else { None }
 }
 

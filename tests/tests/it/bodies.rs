@@ -90,6 +90,7 @@ async fn a_client_that_is_refused_is_not_told_to_continue_though_the_app_holds_t
     let answer = client.exchange(EXPECTS).await;
     assert_eq!(answer.status, 401);
     assert!(answer.head.contains("connection: close\r\n"), "{}", answer.head);
+    held.lock().unwrap().clear();
     client.closed().await;
 }
 
@@ -150,7 +151,7 @@ async fn an_answer_does_not_wait_for_a_body_that_is_dropped_meanwhile() {
     client.send(EXPECTS).await;
     let began = tokio::time::Instant::now();
     assert_eq!(client.response().await.status, 100);
-    assert_eq!(client.response().await.status, 403);
+    assert_eq!(client.response().await.status, 200);
     assert!(began.elapsed().is_zero());
 }
 

@@ -3,7 +3,9 @@
 use http::HeaderName;
 use server_abstractions::App;
 use server_kestrel::Endpoint;
-use server_proxy_integration::{ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions};
+use server_proxy_integration::{
+    ForwardedFields, ForwardedHeadersLayer, ForwardedHeadersOptions, ForwardedSource,
+};
 use tokio::sync::watch;
 use tower_layer::Layer;
 
@@ -169,6 +171,7 @@ async fn proxies_can_change_while_the_server_runs() {
 async fn a_node_that_is_hidden_is_a_wall_for_every_layer() {
     let settings = ForwardedHeadersOptions {
         fields: ForwardedFields::FOR | ForwardedFields::PROTO | ForwardedFields::HOST,
+        source: ForwardedSource::Forwarded,
         ..ForwardedHeadersOptions::default()
     };
     let twice = |app| {

@@ -36,7 +36,7 @@ async fn a_proxy_names_hosts_that_are_allowed_and_no_others() {
 async fn keys_that_are_not_known_are_refused_with_those_that_are() {
     for (section, expected) in [
         (r#"{ "KnownNetwork": [ "10.0.0.0/8" ] }"#, "ForwardedHeaders:KnownNetwork "),
-        (r#"{ "KnownProxies": [ "10.0.0.1" ] }"#, "known are KnownNetworks and ForwardLimit"),
+        (r#"{ "KnownProxies": [ "10.0.0.1" ] }"#, "known are KnownNetworks, ForwardLimit and Prefix"),
         (r#""true""#, "expected a section with KnownNetworks, ForwardLimit"),
         (r#"{ "ForwardLimit": 0 }"#, "ForwardedHeaders:ForwardLimit = \"0\""),
         (r#"{ "ForwardLimit": "two" }"#, "a number from 1 on"),
