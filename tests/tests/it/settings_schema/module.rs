@@ -68,80 +68,89 @@ fn right_settings_are_taken_by_both() {
     }
 }
 
-/// Settings that are wrong, the place that the schema names, and the key that the module names.
-type Wrong = (Value, &'static str, &'static str);
-
-/// That is refused by both, and each says where.
-fn assert_wrong(wrong: &[Wrong]) {
-    let validator = validator(MODULE_SETTINGS);
-    for (wrong, place, told) in wrong {
-        let error = read(wrong).unwrap_err();
-        assert!(error.contains(told), "{wrong}: {told} is not named: {error}");
-        let places = places(&validator, wrong);
-        assert!(places.iter().any(|other| other == place), "{wrong}: {places:?}");
-    }
-}
-
 #[test]
-fn a_file_that_is_wrong_is_refused_by_both_at_the_same_place() {
-    let applications = |applications: Value| json!({ "Module": { "Applications": applications } });
-    let levels = json!({ "Logging": { "LogLevel": { "a": "Loud" } }, "Module": {} });
-    let endpoint = json!({ "Module": { "Endpoint": {}, "Applications": { "a": { "Command": "./app" } } } });
-    assert_wrong(&[
+fn wrong_settings_are_refused_by_both_at_the_same_place() {
+    refused_by_both([
         (json!({ "Modul": {}, "Module": {} }), "", "Modul"),
         (json!({ "Logging": { "Console": {} }, "Module": {} }), "/Logging", "Logging:Console"),
-        (levels, "/Logging/LogLevel/a", "Logging:LogLevel:a"),
-        (json!({ "Module": {} }), "/Module", "Module:Applications"),
-        (endpoint, "/Module", "Module:Endpoint"),
-        (applications(json!({})), "/Module/Applications", "Module:Applications"),
         (
-            applications(json!({ "9": { "Command": "./app" } })),
+            json!({ "Logging": { "LogLevel": { "a": "Loud" } }, "Module": {} }),
+            "/Logging/LogLevel/a",
+            "Logging:LogLevel:a",
+        ),
+        (json!({ "Module": {} }), "/Module", "Module:Applications"),
+        (json!({ "Module": { "Applications": {} } }), "/Module/Applications", "Module:Applications"),
+        (
+            json!({ "Module": { "Applications": { "9": { "Command": "./app" } } } }),
             "/Module/Applications",
             "Module:Applications:9",
         ),
-        (applications(json!({ "a": {} })), "/Module/Applications/a", "Module:Applications:a"),
+        (
+            json!({ "Module": { "Applications": { "a": {} } } }),
+            "/Module/Applications/a",
+            "Module:Applications:a",
+        ),
+        (
+            json!({ "Module": { "Endpoint": {}, "Applications": { "a": { "Command": "./app" } } } }),
+            "/Module",
+            "Module:Endpoint",
+        ),
     ]);
 }
 
 #[test]
-fn an_application_that_is_wrong_is_refused_by_both_at_the_same_place() {
-    for (key, value) in [
-        ("PathPrefix", json!("shop")),
-        ("HostingModel", json!("Aside")),
-        ("RapidFailsPerMinute", json!(101)),
-        ("ProcessesPerApplication", json!(0)),
-        ("StartupTimeLimit", json!(3601)),
-        ("ShutdownTimeLimit", json!(601)),
-        ("RequestTimeout", json!(1_296_001)),
-        ("User", json!("a b")),
-        ("Group", json!("a:b")),
-    ] {
-        let place = format!("/Module/Applications/shop/{key}");
-        let error = read(&application(key, &value)).unwrap_err();
-        assert!(error.starts_with(&format!("Module:Applications:shop:{key} = ")), "{error}");
-        assert_eq!(places(&validator(MODULE_SETTINGS), &application(key, &value)), [place], "{value}");
-    }
-    let inner = |key: &str, inner: &str, value: Value| application(key, &json!({ inner: value }));
-    const SHOP: &str = "/Module/Applications/shop";
-    assert_wrong(&[
-        (application("Colour", &json!("red")), SHOP, "shop:Colour"),
+fn wrong_settings_of_an_application_are_refused_by_both_at_the_same_place() {
+    let shop = "/Module/Applications/shop";
+    refused_by_both([
+        (application("Colour", &json!("red")), shop, "shop:Colour"),
+        (application("PathPrefix", &json!("shop")), &format!("{shop}/PathPrefix"), "shop:PathPrefix"),
+        (application("HostingModel", &json!("Aside")), &format!("{shop}/HostingModel"), "shop:HostingModel"),
         (
-            inner("EnvironmentVariables", "A=B", json!("1")),
-            "/Module/Applications/shop/EnvironmentVariables",
+            application("RapidFailsPerMinute", &json!(101)),
+            &format!("{shop}/RapidFailsPerMinute"),
+            "shop:RapidFailsPerMinute",
+        ),
+        (
+            application("ProcessesPerApplication", &json!(0)),
+            &format!("{shop}/ProcessesPerApplication"),
+            "shop:ProcessesPerApplication",
+        ),
+        (
+            application("StartupTimeLimit", &json!(3601)),
+            &format!("{shop}/StartupTimeLimit"),
+            "shop:StartupTimeLimit",
+        ),
+        (application("User", &json!("a b")), &format!("{shop}/User"), "shop:User"),
+        (
+            application("EnvironmentVariables", &json!({ "A=B": "1" })),
+            &format!("{shop}/EnvironmentVariables"),
             "shop:EnvironmentVariables:A=B",
         ),
         (
-            inner("Limits", "MemoryBytes", json!(1)),
-            "/Module/Applications/shop/Limits/MemoryBytes",
+            application("Limits", &json!({ "MemoryBytes": 1 })),
+            &format!("{shop}/Limits/MemoryBytes"),
             "shop:Limits:MemoryBytes",
         ),
         (
-            inner("Recycle", "After", json!(0)),
-            "/Module/Applications/shop/Recycle/After",
+            application("Recycle", &json!({ "After": 0 })),
+            &format!("{shop}/Recycle/After"),
             "shop:Recycle:After",
         ),
-        (inner("Recycle", "Afer", json!(5)), "/Module/Applications/shop/Recycle", "shop:Recycle:Afer"),
     ]);
+}
+
+/// Settings, the place that the schema names, and the key that the module does.
+fn refused_by_both<'a>(cases: impl IntoIterator<Item = (Value, &'a str, &'a str)>) {
+    let validator = validator(MODULE_SETTINGS);
+    for (wrong, place, told) in cases {
+        let error = read(&wrong).unwrap_err();
+        assert!(error.contains(told), "{wrong}: {told} is not named: {error}");
+        assert!(
+            places(&validator, &wrong).iter().any(|other| other == place),
+            "{wrong}: {:?}",
+            places(&validator, &wrong)
+        );
+    }
 }
 
 /// What depends on more than the value: files and folders that are there, and names of endpoints.
