@@ -131,3 +131,18 @@ async fn exchange(
         ended = connection => Err(ended.err().map_or_else(|| "the connection has ended".into(), Into::into)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_a_name_is_refused_before_anybody_is_asked() {
+        let client = Client::new("/nowhere/at/all".into());
+        for name in ["", "my shop", "../stop", "shop/x", "caf\u{e9}"] {
+            let error = client.recycle(name).await.unwrap_err();
+            assert!(!error.is_nobody() && error.to_string().contains(&format!("{name:?}")), "{error}");
+        }
+        assert!(client.recycle("shop-1.b_c").await.unwrap_err().is_nobody());
+    }
+}

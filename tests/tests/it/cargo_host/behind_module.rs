@@ -175,3 +175,25 @@ async fn without_the_modules_program_nothing_is_built_or_started() {
     assert!(line.contains(&alone.display().to_string()), "{text}");
     assert!(!folder.path().join("target").exists());
 }
+
+#[tokio::test]
+async fn without_a_model_the_program_serves_the_sockets_of_the_module_itself() {
+    let (plain, secure) = (free_port(), free_port());
+    let (plain_url, secure_url) =
+        (format!("http://127.0.0.1:{plain}"), format!("https://localhost:{secure}"));
+    let settings = json!({
+        "profiles": { "it": {
+            "commandName": "IIS", "environmentVariables": { "ASPNETCORE_ENVIRONMENT": "Development" },
+        } },
+        "iisSettings": { "iis": { "applicationUrl": plain_url, "sslPort": secure } },
+    });
+    let running = Running::start("behind-iis", &settings, &[]).await;
+    let lines = running.told(&plain_url).await;
+    assert_told(&lines, &["ASPNETCORE_PORT=none", "DOTNET_LAUNCH_PROFILE=it"]);
+    assert!(
+        lines.iter().any(|line| line.starts_with("LISTEN_FDS=") && line != "LISTEN_FDS=none"),
+        "{lines:#?}"
+    );
+    assert_eq!(running.told(&secure_url).await, lines);
+    running.stop(&lines).await;
+}

@@ -116,6 +116,25 @@ fn one_program_needs_no_file() {
 }
 
 #[test]
+fn a_program_is_served_at_the_addresses_that_are_given() {
+    let folder = folder();
+    let surroundings = surroundings(&folder);
+    let options = || ModuleOptions::for_program("app", [""; 0], &surroundings).unwrap();
+    let plain = options().at_urls(["http://*:80", "http://unix:/run/a.sock"], &surroundings).unwrap();
+    let names: Vec<_> = plain.kestrel.endpoints.iter().map(|endpoint| endpoint.name.as_deref()).collect();
+    assert_eq!(names, [Some("url0"), Some("url1")]);
+    let urls: Vec<_> = plain.kestrel.endpoints.iter().map(ToString::to_string).collect();
+    assert_eq!(urls, ["http://*:80", "http://unix:/run/a.sock"]);
+    assert_eq!(plain.routes(Some("url1")).unwrap().find("any", "/").unwrap().application, 0);
+
+    let found = problems(options().at_urls(["http://a:b"], &surroundings));
+    assert!(found.len() == 1 && found[0].contains("http://a:b") && found[0].contains("port"), "{found:?}");
+    // A certificate is for development only, and nobody makes one in production.
+    let secure = options().at_urls(["https://*:443"], &surroundings).unwrap();
+    assert!(secure.kestrel.https_defaults.is_none());
+}
+
+#[test]
 fn everything_that_is_wrong_is_told_at_once_with_key_and_place() {
     let folder = folder();
     folder.write("broken/web.config", WEB_CONFIG.replace("arguments", "argumets"));
