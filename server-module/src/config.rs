@@ -200,6 +200,7 @@ impl ModuleOptions {
         match Configuration::builder().values(values).build() {
             Ok(configuration) => {
                 let section = configuration.section(ROOT);
+                self.given = GivenEndpoints::read(&section, &surroundings.folder);
                 let environment = environment(&surroundings.folder);
                 if let Err(errors) = kestrel_endpoints::apply(&section, &environment, &mut self.kestrel) {
                     errors.iter().for_each(|error| problems.push(keys::with_cause(error)));
