@@ -20,7 +20,7 @@ mod environment;
 mod error;
 mod json;
 pub(crate) mod jsonc;
-mod monitor;
+pub(crate) mod monitor;
 mod section;
 #[cfg(test)]
 mod tests;

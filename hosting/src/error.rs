@@ -21,6 +21,14 @@ impl Error {
         Self { message: source.to_string(), source: None }
     }
 
+    /// Writes the error to the standard error as one line of the level error, if that is the journal of systemd. `build` and
+    /// `run` of an application do so with theirs; this is for what fails a program before or beside them.
+    #[must_use]
+    pub fn told(self) -> Self {
+        crate::logging::tell_failure(&self);
+        self
+    }
+
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), source: None }
     }

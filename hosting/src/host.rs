@@ -1,16 +1,24 @@
+mod running;
+
 use std::fmt;
 use std::time::Duration;
 
 use server_abstractions::{
-    Address, App, FeatureCollection, IntoService, Running, Server, ServerAddressesFeature, Stopped,
+    Address, App, FeatureCollection, IntoService, Running, Server, ServerAddressesFeature,
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::logging::LIFETIME;
-use crate::signals::StopSignals;
+pub use self::running::RunningHost;
+use self::running::stop_services;
+use crate::reload::{Reload, Reloading};
+use crate::signals::{StopSignals, Tidy};
+use crate::watchdog::Watchdog;
 use crate::{ApplicationLifetime, Error, HostEnvironment, HostedService, logging, notify};
+
+/// The exit code of a program that Ctrl+C has ended.
+const INTERRUPTED: i32 = 130;
 
 /// How a [`Host`] runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +27,13 @@ pub struct HostOptions {
     pub urls: Vec<Address>,
     /// Whether [`urls`](Self::urls) win over endpoints that the server was configured with. Default is false.
     pub prefer_hosting_urls: bool,
-    /// How long a stop may take; then what is still under way is aborted. Default is 30 seconds.
+    /// How long the application goes on after a stop has been asked for: it is not ready any more for load balancers
+    /// ([`ApplicationLifetime::announced`], [`HealthLayer`](crate::HealthLayer)), still takes connections and requests, and has
+    /// each connection end with its next answer (`connection: close`, over HTTP/2 GOAWAY). The stop itself begins after it. For
+    /// the time that load balancers take to learn that the application goes. Default is 0.
+    pub shutdown_delay: Duration,
+    /// How long a stop may take, from the end of [`shutdown_delay`](Self::shutdown_delay) on; then what is still under way is
+    /// aborted. Default is 30 seconds.
     pub shutdown_timeout: Duration,
     /// How much of [`shutdown_timeout`](Self::shutdown_timeout) passes before connections are closed, unless none is left
     /// earlier: nothing new is accepted, and each connection ends with its next answer, so that no request meets a closed
@@ -37,6 +51,7 @@ impl Default for HostOptions {
         Self {
             urls: Vec::new(),
             prefer_hosting_urls: false,
+            shutdown_delay: Duration::ZERO,
             shutdown_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::ZERO,
             suppress_status_messages: false,
@@ -60,6 +75,8 @@ pub struct Host {
     options: HostOptions,
     services: Vec<Box<dyn HostedService>>,
     lifetime: ApplicationLifetime,
+    reload: Option<Reload>,
+    tidy: Option<Tidy>,
 }
 
 impl Host {
@@ -71,6 +88,8 @@ impl Host {
             options: HostOptions::default(),
             services: Vec::new(),
             lifetime: ApplicationLifetime::default(),
+            reload: None,
+            tidy: None,
         }
     }
 
@@ -86,14 +105,25 @@ impl Host {
         self
     }
 
+    /// Has this done when a second Ctrl+C ends the process at once ([`run`](Self::run)): nothing else of the program is done
+    /// then, no stop of a service and no destructor. It is for what the process would leave behind, such as processes that
+    /// it has started. It may block: it runs on a thread of its own, and it is waited for, but no longer than five seconds and
+    /// until the next Ctrl+C. Default is nothing; the last one that is given counts.
+    pub fn before_second_interrupt(mut self, tidy: impl FnOnce() + Send + 'static) -> Self {
+        self.tidy = Some(Box::new(tidy));
+        self
+    }
+
     #[cfg(feature = "kestrel")]
     pub(crate) fn with_parts(
         mut self,
         services: Vec<Box<dyn HostedService>>,
         lifetime: ApplicationLifetime,
+        reload: Reload,
     ) -> Self {
         self.services = services;
         self.lifetime = lifetime;
+        self.reload = Some(reload);
         self
     }
 
@@ -116,8 +146,13 @@ impl Host {
     /// Dropping the future drops the services and the server.
     #[doc(alias = "StartAsync")]
     pub async fn start(self) -> Result<RunningHost, Error> {
-        let Self { server, app, options, mut services, lifetime } = self;
+        let Self { server, app, options, mut services, lifetime, reload: _, tidy: _ } = self;
         let deadline_after = options.shutdown_timeout;
+        if !options.shutdown_delay.is_zero() {
+            lifetime.delay_stop();
+        }
+        let asked = lifetime.clone();
+        let asked = AbortOnDropHandle::new(tokio::spawn(async move { asked.heed_tokens().await }));
         if let Err((error, started)) = start_services(&mut services, &lifetime).await {
             stop_services(&mut services[..started], Instant::now() + deadline_after).await;
             return Err(error);
@@ -130,7 +165,7 @@ impl Host {
             }
         };
         lifetime.started().cancel();
-        let host = RunningHost { running, services, options, lifetime };
+        let host = RunningHost { running, services, options, lifetime, _asked: asked };
         host.report_start();
         Ok(host)
     }
@@ -138,41 +173,68 @@ impl Host {
     /// Starts, waits for the end and stops. The end is Ctrl+C, SIGTERM or SIGQUIT, a call of
     /// [`ApplicationLifetime::stop`], or a server that ends by itself.
     ///
-    /// A second Ctrl+C ends the process at once, with exit code 130. Without a subscriber for `tracing`, one is
+    /// A second Ctrl+C ends the process at once, with exit code 130, after what
+    /// [`before_second_interrupt`](Self::before_second_interrupt) says. Without a subscriber for `tracing`, one is
     /// installed that writes to the standard output. A second SIGTERM or SIGQUIT ends the
-    /// [grace](HostOptions::shutdown_grace) of the stop.
+    /// [delay](HostOptions::shutdown_delay) and the [grace](HostOptions::shutdown_grace) of the stop.
     ///
     /// A supervisor with a socket in `NOTIFY_SOCKET`, such as systemd (`Type=notify`), is told `READY=1` after the start
-    /// and `STOPPING=1` when the stop begins.
+    /// and `STOPPING=1` when the stop is announced, with a `STATUS=` that says what goes on; while the
+    /// server stops, about once a second how many requests are left. If it asks for that
+    /// (`WATCHDOG_USEC`), it is told `WATCHDOG=1` twice in that time, as long as the runtime turns and the server's accept
+    /// loops answer.
+    ///
+    /// SIGHUP has the configuration of a [`WebApplication`](crate::WebApplication) read again, and its certificates looked at by
+    /// the next handshake; the supervisor is told `RELOADING=1`, and `READY=1` once the server has gone over to what it read. If
+    /// SIGHUP comes because the terminal of the program is gone, it stops. A host without configuration leaves the signal alone.
     ///
     /// # Errors
     /// When the start fails, when the server ended by itself, or with the error of [`ApplicationLifetime::fail`], as
-    /// by a background service that failed.
+    /// by a background service that failed. If the standard error is the journal of systemd, it gets the error as one line of the
+    /// level error, since what a `main` prints that returns it has no level.
     ///
     /// # Cancel safety
     /// Dropping the future stops everything at once.
     #[doc(alias = "RunAsync")]
     pub async fn run(self) -> Result<(), Error> {
-        logging::install_default(None);
+        self.run_to_the_end().await.inspect_err(logging::tell_failure)
+    }
+
+    async fn run_to_the_end(mut self) -> Result<(), Error> {
+        logging::install_default(logging::LogLevels::default());
         // Before the start, so that a signal during it is heard.
         let mut signals = StopSignals::listen()?;
+        let tidy = self.tidy.take();
+        let reloading = self.reload.take().map(Reloading::listen).transpose()?;
         let lifetime = self.lifetime.clone();
         let mut start = std::pin::pin!(self.start());
         let mut host = tokio::select! {
             started = &mut start => started?,
             () = signals.received() => return Ok(()),
-            () = lifetime.stopping().cancelled() => return Ok(()),
+            () = lifetime.announced().cancelled() => return Ok(()),
         };
-        notify::ready();
+        notify::ready(&host.addresses());
+        // All of these work until the program has stopped, and no longer: it may go on after that.
+        let server = host.server_features();
+        let watchdog = Watchdog::of_the_process(server, lifetime.stopping());
+        let _watchdog = watchdog.map(|watchdog| AbortOnDropHandle::new(tokio::spawn(watchdog.run())));
+        let reloading = reloading.map(|reloading| reloading.run(server.clone(), lifetime.clone()));
+        let _reloading = reloading.map(|reloading| AbortOnDropHandle::new(tokio::spawn(reloading)));
         let ended = tokio::select! {
             ended = host.wait() => ended,
             () = signals.received() => Ok(()),
         };
-        notify::stopping();
-        // While it stops, and no longer: the program may go on after that.
-        let hurry = CancellationToken::new();
-        let _impatience = AbortOnDropHandle::new(tokio::spawn(signals.impatience(hurry.clone())));
-        host.stop_within(hurry.cancelled()).await;
+        let (hurry, insisted) = (CancellationToken::new(), CancellationToken::new());
+        let impatience = signals.impatience(hurry.clone(), insisted.clone(), tidy);
+        let impatience = AbortOnDropHandle::new(tokio::spawn(async {
+            impatience.await;
+            std::process::exit(INTERRUPTED);
+        }));
+        host.stop_in_order(Some(&hurry)).await;
+        if insisted.is_cancelled() {
+            // What ends the process has begun, and may just have ended what the stop waited for.
+            let _ = impatience.await;
+        }
         lifetime.take_failure().map_or(ended, Err)
     }
 }
@@ -183,103 +245,6 @@ impl fmt::Debug for Host {
             .field("options", &self.options)
             .field("services", &self.services.len())
             .finish()
-    }
-}
-
-/// A host whose server accepts requests. Dropping it ends everything at once; [`stop`](Self::stop) ends it in order.
-pub struct RunningHost {
-    running: Running,
-    services: Vec<Box<dyn HostedService>>,
-    options: HostOptions,
-    lifetime: ApplicationLifetime,
-}
-
-impl RunningHost {
-    /// The addresses that the server listens on.
-    pub fn addresses(&self) -> Vec<Address> {
-        self.running.addresses()
-    }
-
-    /// The features of the running server.
-    pub fn server_features(&self) -> &FeatureCollection {
-        self.running.features()
-    }
-
-    /// The life of the application.
-    pub fn lifetime(&self) -> &ApplicationLifetime {
-        &self.lifetime
-    }
-
-    /// Waits for a reason to stop: [`ApplicationLifetime::stop`], or a server that has ended by itself.
-    ///
-    /// # Errors
-    /// What the server ended with.
-    ///
-    /// # Cancel safety
-    /// Nothing is lost by dropping it.
-    #[doc(alias = "WaitForShutdownAsync")]
-    pub async fn wait(&mut self) -> Result<(), Error> {
-        tokio::select! {
-            ended = self.running.finished() => {
-                ended.map_err(|error| Error::new("the server failed").with_source(error))
-            }
-            () = self.lifetime.stopping().cancelled() => Ok(()),
-        }
-    }
-
-    /// Stops: the server finishes what is under way, then the services stop in reverse order, all within the
-    /// shutdown timeout.
-    ///
-    /// # Cancel safety
-    /// Dropping the future ends at once what has not stopped yet.
-    #[doc(alias = "StopAsync")]
-    pub async fn stop(self) -> Stopped {
-        self.stop_within(std::future::pending()).await
-    }
-
-    /// The same; `hurry` ends the grace.
-    async fn stop_within(mut self, hurry: impl Future<Output = ()>) -> Stopped {
-        self.lifetime.stop();
-        if !self.options.suppress_status_messages {
-            tracing::info!(target: LIFETIME, "Application is shutting down...");
-        }
-        let deadline = Instant::now() + self.options.shutdown_timeout;
-        let grace = self.options.shutdown_grace.min(self.options.shutdown_timeout);
-        if !grace.is_zero() {
-            let over = async {
-                tokio::select! {
-                    () = sleep(grace) => {}
-                    () = hurry => {}
-                }
-            };
-            self.running.retire(over).await;
-        }
-        let stopped = self.running.stop(sleep_until(deadline)).await;
-        if stopped == Stopped::Aborted {
-            tracing::warn!(timeout = ?self.options.shutdown_timeout, "the shutdown timeout has passed; what was under way is aborted");
-        }
-        stop_services(&mut self.services, deadline).await;
-        self.lifetime.stopped().cancel();
-        stopped
-    }
-
-    fn report_start(&self) {
-        if self.options.suppress_status_messages {
-            return;
-        }
-        for address in self.addresses() {
-            tracing::info!(target: LIFETIME, "Now listening on: {address}");
-        }
-        tracing::info!(target: LIFETIME, "Application started. Press Ctrl+C to shut down.");
-        let environment = &self.options.environment;
-        tracing::info!(target: LIFETIME, "Hosting environment: {}", environment.name);
-        tracing::info!(target: LIFETIME, "Content root path: {}", environment.content_root.display());
-    }
-}
-
-impl fmt::Debug for RunningHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunningHost").field("running", &self.running).field("options", &self.options).finish()
     }
 }
 
@@ -311,123 +276,5 @@ async fn start_services(
     Ok(())
 }
 
-async fn stop_services(services: &mut [Box<dyn HostedService>], deadline: Instant) {
-    for service in services.iter_mut().rev() {
-        match timeout_at(deadline, service.stop()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(service = service.name(), error, "the service failed to stop"),
-            Err(_) => tracing::warn!(service = service.name(), "the service did not stop in time"),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use server_abstractions::{Body, BoxError, BoxFuture, Lifetime, StartError};
-
-    use super::*;
-
-    type Log = Arc<Mutex<Vec<String>>>;
-
-    struct Named(&'static str, Log, bool);
-
-    impl HostedService for Named {
-        fn name(&self) -> &str {
-            self.0
-        }
-
-        fn start<'a>(&'a mut self, _: &'a ApplicationLifetime) -> BoxFuture<'a, Result<(), BoxError>> {
-            self.1.lock().unwrap().push(format!("start {}", self.0));
-            Box::pin(std::future::ready(if self.2 { Ok(()) } else { Err("on purpose".into()) }))
-        }
-
-        fn stop(&mut self) -> BoxFuture<'_, Result<(), BoxError>> {
-            self.1.lock().unwrap().push(format!("stop {}", self.0));
-            Box::pin(std::future::ready(Ok(())))
-        }
-    }
-
-    struct LoggedServer(Log, FeatureCollection, bool);
-
-    impl Server for LoggedServer {
-        fn features(&self) -> &FeatureCollection {
-            &self.1
-        }
-
-        fn start(self: Box<Self>, _: App) -> BoxFuture<'static, Result<Running, StartError>> {
-            self.0.lock().unwrap().push("start server".to_owned());
-            if !self.2 {
-                return Box::pin(std::future::ready(Err(StartError::new("no luck"))));
-            }
-            let (lifetime, guard) = Lifetime::new();
-            let draining = lifetime.draining();
-            Box::pin(std::future::ready(Ok(Running::new(FeatureCollection::new(), lifetime, async move {
-                draining.await;
-                self.0.lock().unwrap().push("stop server".to_owned());
-                drop(guard);
-                Ok(())
-            }))))
-        }
-    }
-
-    fn host(log: &Log, second_starts: bool, server_starts: bool) -> Host {
-        let server = LoggedServer(log.clone(), FeatureCollection::new(), server_starts);
-        Host::new(server, async |_: http::Request<Body>| http::Response::new(Body::empty()))
-            .service(Named("one", log.clone(), true))
-            .service(Named("two", log.clone(), second_starts))
-    }
-
-    #[tokio::test]
-    async fn services_surround_the_server() {
-        let log = Log::default();
-        let running = host(&log, true, true).start().await.unwrap();
-        let lifetime = running.lifetime().clone();
-        assert!(lifetime.started().is_cancelled() && !lifetime.stopping().is_cancelled());
-        assert_eq!(running.stop().await, Stopped::Drained);
-        assert!(lifetime.stopping().is_cancelled() && lifetime.stopped().is_cancelled());
-        let expected = ["start one", "start two", "start server", "stop server", "stop two", "stop one"];
-        assert_eq!(*log.lock().unwrap(), expected);
-    }
-
-    #[tokio::test]
-    async fn a_failed_start_stops_what_had_started() {
-        let log = Log::default();
-        let error = host(&log, false, true).start().await.unwrap_err();
-        assert_eq!(format!("{error:?}"), "the service 'two' did not start: on purpose");
-        assert_eq!(*log.lock().unwrap(), ["start one", "start two", "stop one"]);
-
-        let log = Log::default();
-        let error = host(&log, true, false).start().await.unwrap_err();
-        assert_eq!(format!("{error:?}"), "the server did not start: no luck");
-        assert_eq!(*log.lock().unwrap(), ["start one", "start two", "start server", "stop two", "stop one"]);
-    }
-
-    #[tokio::test]
-    async fn a_background_service_that_fails_stops_the_application() {
-        let log = Log::default();
-        let failing = crate::background("failing", async |_| Err("on purpose".into()));
-        let running = host(&log, true, true).service(failing).start().await.unwrap();
-        running.lifetime().stopping().cancelled().await;
-        running.stop().await;
-    }
-
-    #[tokio::test]
-    async fn a_run_ends_with_the_failure_of_a_background_service() {
-        let failing = crate::background("failing", async |_| Err("on purpose".into()));
-        let error = host(&Log::default(), true, true).service(failing).run().await.unwrap_err();
-        assert_eq!(format!("{error:?}"), "the service 'failing' failed: on purpose");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_service_that_does_not_stop_is_left_at_the_deadline() {
-        let log = Log::default();
-        let stuck = crate::background("stuck", async |_| std::future::pending().await);
-        let running = host(&log, true, true).service(stuck).start().await.unwrap();
-        let begun = Instant::now();
-        running.stop().await;
-        assert_eq!(begun.elapsed().as_secs(), 30);
-        assert_eq!(log.lock().unwrap().last().unwrap(), "stop one");
-    }
-}
+mod tests;

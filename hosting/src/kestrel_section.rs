@@ -1,6 +1,7 @@
 //! The `Kestrel` section of the configuration.
 
 mod certificate;
+mod connection_log;
 pub mod endpoints;
 mod https;
 mod limits;
@@ -16,8 +17,13 @@ use serde::Deserialize;
 use server_kestrel::{Endpoint, HttpProtocols, HttpsOptions, KestrelOptions, Limits};
 
 use self::certificate::CertificateSection;
+use self::connection_log::ConnectionLogSection;
 use self::https::{ModeSection, Reader, SniSection, SslProtocol};
-use self::limits::{LimitsSection, present, required_duration, set};
+use self::limits::{LimitsSection, set};
+pub(crate) use self::limits::{present, required_duration};
+#[cfg(feature = "schema")]
+pub(crate) use self::proxy_protocol::Network;
+pub(crate) use self::proxy_protocol::Networks;
 use self::proxy_protocol::ProxyProtocolSection;
 use self::sessions::SessionsSection;
 use self::sockets::{SocketOptionsSection, ThreadsSection};
@@ -129,6 +135,9 @@ struct EndpointSection {
     certificate: Option<CertificateSection>,
     /// That connections begin with a header of the PROXY protocol, `{}` for its defaults. Default is none: they do not.
     proxy_protocol: Option<ProxyProtocolSection>,
+    /// That the bytes of connections are shown as events of level trace, `{}` for its defaults; for debugging, since it shows
+    /// passwords and cookies. Default is none: they are not.
+    connection_log: Option<ConnectionLogSection>,
     /// How sessions go on when a client comes again; for https only. Default is that of `EndpointDefaults`.
     sessions: Option<SessionsSection>,
     /// What is different for server names that clients ask for: a name, `*.` and the end of names, or `*`; for https
@@ -235,7 +244,9 @@ fn listen(
     let mut listen = Endpoint::url(&section.url)
         .map_err(|error| reader.configuration.invalid(&format!("{path}:Url"), error))?
         .protocols(protocols)
-        .name(name.to_owned());
+        .name(name.to_owned())
+        .configured_at(format!("{path}:Url"));
+    listen.connection_log = section.connection_log.as_ref().map(ConnectionLogSection::log);
     if let Some(proxies) = &section.proxy_protocol {
         listen.proxy_protocol = Some(proxies.options(reader, listen.target(), &path)?);
     }

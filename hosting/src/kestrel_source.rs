@@ -5,6 +5,7 @@ use server_kestrel::KestrelOptions;
 use tokio::sync::watch;
 use tracing::Level;
 
+use crate::configuration::monitor::Followed;
 use crate::module_endpoints::ModuleEndpoints;
 use crate::startup::{Startup, report};
 use crate::{
@@ -63,15 +64,18 @@ impl KestrelSource {
         let (sender, receiver) = watch::channel(self.options(&monitor.current(), messages)?);
         monitor.follow(move |configuration| {
             let mut messages = Vec::new();
-            match self.options(configuration, &mut messages) {
-                Ok(options) => drop(sender.send(options)),
-                Err(error) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the section Kestrel has changed and cannot be used; the endpoints go on as they were"
-                ),
-            }
+            let followed = match self.options(configuration, &mut messages) {
+                Ok(options) => Followed::from(sender.send(options).is_ok()),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the section Kestrel has changed and cannot be used; the endpoints go on as they were"
+                    );
+                    Followed::Refused
+                }
+            };
             report(&messages);
-            !sender.is_closed()
+            followed
         });
         Ok(receiver)
     }

@@ -6,6 +6,6 @@ mod absent;
 mod layers;
 
 #[cfg(not(feature = "proxy-integration"))]
-pub(crate) use absent::{address, surround};
+pub(crate) use absent::{addresses, surround};
 #[cfg(feature = "proxy-integration")]
-pub(crate) use layers::{address, surround};
+pub(crate) use layers::{addresses, surround};

@@ -23,7 +23,8 @@ pub trait HostedService: Send {
     /// An error ends the start of the application.
     fn start<'a>(&'a mut self, lifetime: &'a ApplicationLifetime) -> BoxFuture<'a, Result<(), BoxError>>;
 
-    /// Stops. At the deadline of the application's stop the future is dropped.
+    /// Stops. At the deadline of the application's stop the future is dropped; when that has passed, it has a second, and all
+    /// services together have five.
     ///
     /// # Errors
     /// An error is reported; the others are stopped all the same.
@@ -32,8 +33,8 @@ pub trait HostedService: Send {
 
 /// A service from an async function that runs until its token fires.
 ///
-/// When the function fails, the application stops, and [`Host::run`](crate::Host::run) ends with the error. When it is still running at the deadline of the stop, it is
-/// dropped.
+/// When the function fails, the application stops, and [`Host::run`](crate::Host::run) ends with the error. When it is still running at the deadline of the stop, or a second
+/// after its token has fired later than that, it is dropped.
 ///
 /// ```
 /// use std::time::Duration;

@@ -90,18 +90,16 @@ pub(crate) fn host_options(
     messages: &mut Vec<(Level, String)>,
 ) -> Result<HostOptions, Error> {
     let defaults = HostOptions::default();
-    let seconds = configuration
-        .get_parsed::<u32>("shutdownTimeoutSeconds")
-        .map_err(|_| configuration.invalid("shutdownTimeoutSeconds", "expected a whole number of seconds"))?;
-    let grace = configuration
-        .get_parsed::<u32>("shutdownGraceSeconds")
-        .map_err(|_| configuration.invalid("shutdownGraceSeconds", "expected a whole number of seconds"))?;
+    let seconds = |key: &str, default: Duration| match configuration.get_parsed::<u32>(key) {
+        Ok(seconds) => Ok(seconds.map_or(default, |seconds| Duration::from_secs(seconds.into()))),
+        Err(_) => Err(configuration.invalid(key, "expected a whole number of seconds")),
+    };
     Ok(HostOptions {
         urls: urls::from(configuration, messages)?,
         prefer_hosting_urls: configuration.get_bool("preferHostingUrls")?.unwrap_or_default(),
-        shutdown_timeout: seconds
-            .map_or(defaults.shutdown_timeout, |seconds| Duration::from_secs(seconds.into())),
-        shutdown_grace: grace.map_or(defaults.shutdown_grace, |seconds| Duration::from_secs(seconds.into())),
+        shutdown_delay: seconds("shutdownDelaySeconds", defaults.shutdown_delay)?,
+        shutdown_timeout: seconds("shutdownTimeoutSeconds", defaults.shutdown_timeout)?,
+        shutdown_grace: seconds("shutdownGraceSeconds", defaults.shutdown_grace)?,
         suppress_status_messages: configuration.get_bool("suppressStatusMessages")?.unwrap_or_default(),
         environment: environment.clone(),
     })

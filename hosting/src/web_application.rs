@@ -1,17 +1,18 @@
+mod assembly;
+
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use server_abstractions::{Address, App, IntoService, Server};
-use server_kestrel::{Kestrel, KestrelOptions};
-use tokio_util::sync::CancellationToken;
+use server_abstractions::{App, ConnectionObserver, IntoService, Server};
+use server_kestrel::KestrelOptions;
 
-use crate::kestrel_source::{Finish, KestrelSource};
 use crate::module_endpoints::ModuleEndpoints;
-use crate::startup::{HostOverrides, Startup, host_options};
+use crate::startup::{HostOverrides, Startup};
 use crate::surroundings::Surroundings;
 use crate::{
-    ApplicationBuilder, ApplicationLifetime, Configuration, ConfigurationMonitor, Error, Host,
-    HostEnvironment, HostOptions, HostedService, RunningHost, TestServer, connect_info, logging, proxy,
+    ApplicationBuilder, ApplicationLifetime, Configuration, ConfigurationMonitor, Error, HealthChecks, Host,
+    HostEnvironment, HostOptions, HostedService, RequestTraceLayer, RunningHost, TestServer, logging, proxy,
 };
 
 /// An application with its server and its host, ready to run.
@@ -48,23 +49,31 @@ use crate::{
 /// | `environment` | `Development`, `Production`, ... (`ASPNETCORE_`, `DOTNET_` and command line only) | `Production` |
 /// | `contentRoot`, `applicationName` | as `environment` | the crate's or current folder, the program's name |
 /// | `preferHostingUrls` | whether `urls` win over endpoints of code or configuration | false |
-/// | `shutdownTimeoutSeconds` | how long a stop may take | 30 |
+/// | `shutdownDelaySeconds` | how long the application goes on after a stop was asked for: not ready any more, but taking requests, each connection ending with its next answer | 0 |
+/// | `shutdownTimeoutSeconds` | how long a stop may take after that | 30 |
 /// | `hostBuilder:reloadConfigOnChange` | whether the files are read again when they change | true |
 /// | `shutdownGraceSeconds` | how much of that passes before connections are closed: nothing new is accepted, and each connection ends with its next answer | 0 |
 /// | `suppressStatusMessages` | whether the lines about start and stop are left out | false |
 /// | `AllowedHosts` | hosts that requests may name, separated by `;`; what proxies tell in `X-Forwarded-Host` is judged by `allowed_hosts` of the [`ForwardedHeadersOptions`](crate::ForwardedHeadersOptions); changes are followed if there is a list at the start; see [`HostFilteringLayer`](crate::HostFilteringLayer) | `*` |
 /// | `ForwardedHeaders_Enabled` (the variable `ASPNETCORE_FORWARDEDHEADERS_ENABLED`) | whether one entry of `X-Forwarded-For` and `X-Forwarded-Proto` is believed, **from everyone**; read at the start | false |
-/// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port goes before all addresses | none |
+/// | `ASPNETCORE_PORT`, `ASPNETCORE_APPL_PATH`, `ASPNETCORE_TOKEN`, `ASPNETCORE_MODULE_SOCKET`, ... (variables) | set by a module that starts the application, see [`IisIntegration`](crate::IisIntegration); its port and its socket go before all addresses | none |
 /// | `ASPNETCORE_MODULE_ENDPOINTS`, `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES` (variables) | set by a module that has the application serve the module's own sockets; those endpoints go before all addresses | none |
-/// | `NOTIFY_SOCKET` (variable) | the socket of a supervisor, which [`run`](Self::run) tells `READY=1` and `STOPPING=1` | none |
+/// | `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`, `JOURNAL_STREAM` (variables) | set by a supervisor such as systemd: [`run`](Self::run) tells it what goes on, see [`Host::run`]; the log has lines for the journal if it goes there | none |
+/// | `Health:Enabled`, `Health:...` | whether and where probes are answered, see [`HealthLayer`](crate::HealthLayer); read at the start | false, and true with [`health_checks`](WebApplicationBuilder::health_checks) |
+/// | `AccessLog:...` | a line for each request; every key stands in [`configuration_keys`](crate::configuration_keys), and what the lines tell at [`AccessLog`](crate::AccessLog) | none |
 /// | `Logging:LogLevel:{target}` | what the default subscriber shows | `Information` |
+/// | `Logging:Console:FormatterName` | how it writes: `simple`, `systemd` or `json` | `systemd` if the journal reads it, else `simple` |
+/// | `Diagnostics:Enabled`, `Diagnostics:...` | whether a page shows what the server does, see [`Diagnostics`](crate::Diagnostics); read at the start | false |
+/// | `Tracing:Enabled`, `Tracing:...` | whether each request has a span, see [`RequestTraceLayer`](crate::RequestTraceLayer); read at the start | false, and true with [`request_traces`](WebApplicationBuilder::request_traces) |
+/// | `RequestIds:Enabled`, `RequestIds:...` | whether responses tell the ids of their requests, see [`RequestIdLayer`](crate::RequestIdLayer); read at the start | false |
+/// | `Metrics:...` | metrics of requests and connections, through the global meter provider of OpenTelemetry as it is when the application is built; needs the cargo feature `metrics`; every key stands in [`configuration_keys`](crate::configuration_keys) | none |
 /// | `Kestrel:...` | the server: endpoints, certificates, TLS, limits, sockets; every key stands in [`configuration_keys`](crate::configuration_keys) | those of [`KestrelOptions`] |
 #[doc(alias = "WebHost")]
 #[must_use = "an application does nothing until it is started or run"]
 pub struct WebApplication {
     host: Host,
     startup: Startup,
-    log_filter: Option<tracing_subscriber::filter::Targets>,
+    log_levels: logging::LogLevels,
 }
 
 impl WebApplication {
@@ -132,8 +141,8 @@ impl WebApplication {
     /// # Cancel safety
     /// Dropping the future stops everything at once.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { host, startup, log_filter } = self;
-        if let Some(handle) = logging::install_default(log_filter) {
+        let Self { host, startup, log_levels } = self;
+        if let Some(handle) = logging::install_default(log_levels) {
             logging::follow(&startup.monitor, handle);
         }
         startup.report();
@@ -189,10 +198,13 @@ pub struct WebApplicationBuilder {
     nothing: Startup,
     server: Option<Box<dyn Server>>,
     kestrel: Vec<KestrelChange>,
+    observers: Vec<Arc<dyn ConnectionObserver>>,
     host: Vec<HostChange>,
     pipeline: Vec<PipelineSteps>,
     services: Vec<Box<dyn HostedService>>,
     urls: Option<String>,
+    health: Option<HealthChecks>,
+    traces: Option<RequestTraceLayer>,
     lifetime: ApplicationLifetime,
 }
 
@@ -203,10 +215,13 @@ impl WebApplicationBuilder {
             nothing: Startup::default(),
             server: None,
             kestrel: Vec::new(),
+            observers: Vec::new(),
             host: Vec::new(),
             pipeline: Vec::new(),
             services: Vec::new(),
             urls: None,
+            health: None,
+            traces: None,
             lifetime: ApplicationLifetime::default(),
         }
     }
@@ -244,6 +259,12 @@ impl WebApplicationBuilder {
         self
     }
 
+    /// Has somebody told what happens on the connections of Kestrel; see [`Kestrel::observer`](server_kestrel::Kestrel::observer).
+    pub fn connection_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
     /// Changes the options of the host; what the code says wins over the configuration.
     #[doc(alias = "ConfigureHostOptions")]
     pub fn host(mut self, change: impl FnOnce(&mut HostOptions) + Send + 'static) -> Self {
@@ -252,7 +273,8 @@ impl WebApplicationBuilder {
     }
 
     /// Takes another server in the place of Kestrel. It is told the configured addresses, if it listens on any; the
-    /// `Kestrel` section and [`kestrel`](Self::kestrel) have nobody to change and are refused.
+    /// `Kestrel` section, [`kestrel`](Self::kestrel) and [`connection_observer`](Self::connection_observer) do not reach it
+    /// and are refused.
     #[doc(alias = "UseServer")]
     pub fn server(mut self, server: impl Server + 'static) -> Self {
         self.server = Some(Box::new(server));
@@ -263,6 +285,21 @@ impl WebApplicationBuilder {
     #[doc(alias = "UseUrls")]
     pub fn urls(mut self, urls: impl Into<String>) -> Self {
         self.urls = Some(urls.into());
+        self
+    }
+
+    /// Answers the probes of load balancers and orchestrators by these checks, with what the section `Health` of the
+    /// configuration says; see [`HealthLayer`](crate::HealthLayer). The last call counts.
+    pub fn health_checks(mut self, checks: HealthChecks) -> Self {
+        self.health = Some(checks);
+        self
+    }
+
+    /// Has one span for each request, as this layer says and the section `Tracing` on top of it. The last call counts.
+    ///
+    /// The span begins behind the layers for proxies, so it knows the client.
+    pub fn request_traces(mut self, layer: RequestTraceLayer) -> Self {
+        self.traces = Some(layer);
         self
     }
 
@@ -287,10 +324,14 @@ impl WebApplicationBuilder {
     ///
     /// # Errors
     /// When the configuration, the launch profile or an option is at fault, or a development certificate is needed
-    /// and cannot be made.
-    pub fn build<M>(mut self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
+    /// and cannot be made. If the standard error is the journal of systemd, it gets the error as one line of the level error.
+    pub fn build<M>(self, service: impl IntoService<M>) -> Result<WebApplication, Error> {
+        self.build_app(App::new(service)).inspect_err(logging::tell_failure)
+    }
+
+    fn build_app(mut self, app: App) -> Result<WebApplication, Error> {
         // Last, since a module knows no other address.
-        self.host.extend(proxy::address(self.configuration())?);
+        self.host.extend(proxy::addresses(self.configuration())?);
         if ModuleEndpoints::find(self.configuration())?.is_some() {
             if self.server.is_some() {
                 return Err(Error::new(
@@ -302,44 +343,7 @@ impl WebApplicationBuilder {
                 host.prefer_hosting_urls = false;
             }));
         }
-        self.assemble(App::new(service), Box::new(|_| {}))
-    }
-
-    /// `finish` has the last word on the options of Kestrel.
-    fn assemble(self, app: App, finish: Finish) -> Result<WebApplication, Error> {
-        let Self { startup, server, kestrel, host: changes, pipeline, mut services, urls, lifetime, .. } =
-            self;
-        let mut startup = startup?;
-        let mut host = host_options(&startup.configuration, &startup.environment, &mut startup.messages)?;
-        if let Some(urls) = urls {
-            host.urls = Address::parse_list(&urls)
-                .map_err(|error| Error::new("the urls of the code cannot be used").with_source(error))?;
-        }
-        changes.into_iter().for_each(|change| change(&mut host));
-        let server = match server {
-            Some(_) if !kestrel.is_empty() || startup.configuration.section("Kestrel").exists() => {
-                return Err(Error::new(
-                    "the application has a server of its own, which the options and the section of Kestrel do not reach; remove them",
-                ));
-            }
-            Some(server) => server,
-            None => {
-                let mut code = KestrelOptions::default();
-                kestrel.into_iter().for_each(|change| change(&mut code));
-                let source = KestrelSource::new(code, &startup, &host, finish);
-                Box::new(Kestrel::reloading(source.follow(&startup.monitor, &mut startup.messages)?))
-            }
-        };
-        let log_filter = logging::filter(&startup.configuration)?;
-        if startup.reloads_on_change()? {
-            services.insert(0, Box::new(watching(startup.monitor.clone())));
-        }
-        let builder = ApplicationBuilder::new().with_server_features(server.features().clone());
-        let app =
-            pipeline.into_iter().fold(builder, |builder, steps| steps(builder)).build(connect_info::add(app));
-        let app = proxy::surround(app, &mut startup, &lifetime)?;
-        let host = Host::new(server, app).options(host).with_parts(services, lifetime);
-        Ok(WebApplication { host, startup, log_filter })
+        self.assemble(app, Box::new(|_| {}))
     }
 
     /// Builds the application and starts it in memory, without ports: for tests of the whole application.
@@ -367,14 +371,6 @@ impl WebApplicationBuilder {
         let application = builder.assemble(App::new(service), Box::new(finish))?;
         Ok(TestServer::new(application.start().await?, connector))
     }
-}
-
-/// Has the files of the configuration read again when they change.
-fn watching(monitor: ConfigurationMonitor) -> impl HostedService {
-    crate::background("configuration", async move |stopping: CancellationToken| {
-        stopping.run_until_cancelled(monitor.watch_files()).await;
-        Ok(())
-    })
 }
 
 impl fmt::Debug for WebApplicationBuilder {

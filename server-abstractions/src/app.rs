@@ -154,14 +154,25 @@ where
         // and stored once. Nobody is woken by this look; one that is not ready is asked again by who waits for it.
         let look = || service.poll_ready(&mut Context::from_waker(Waker::noop()));
         match catch_unwind(AssertUnwindSafe(look)) {
-            Ok(Poll::Ready(Ok(()))) => match catch_unwind(AssertUnwindSafe(|| service.call(request))) {
-                Ok(future) => Box::pin(CatchPanic { future: Answer { future: Infallibly { future } } }),
-                Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
-            },
+            Ok(Poll::Ready(Ok(()))) => {
+                boxed(|| Answer { future: Infallibly { future: service.call(request) } })
+            }
             Ok(Poll::Pending) => Box::pin(CatchPanic { future: when_ready(service, request) }),
             Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
         }
     }
+}
+
+/// Makes the future where it will lie, so that the request in it is moved there once.
+fn boxed<F>(make: impl FnOnce() -> F) -> BoxFuture<'static, Response<Body>>
+where
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let caught = catch_unwind(AssertUnwindSafe(|| -> BoxFuture<'static, Response<Body>> {
+        let place = Box::<CatchPanic<F>>::new_uninit();
+        Box::into_pin(Box::write(place, CatchPanic { future: make() }) as Box<_>)
+    }));
+    caught.unwrap_or_else(|panic| Box::pin(std::future::ready(panicked(&*panic))))
 }
 
 async fn when_ready<S, B>(mut service: S, request: Request<Body>) -> Response<Body>
@@ -204,10 +215,7 @@ where
     fn handle(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         let handler = self.0.clone();
         // The future is made before it is boxed, so that the request is moved once and stored once.
-        match catch_unwind(AssertUnwindSafe(|| handler(request))) {
-            Ok(future) => Box::pin(CatchPanic { future: Answer { future } }),
-            Err(panic) => Box::pin(std::future::ready(panicked(&*panic))),
-        }
+        boxed(|| Answer { future: handler(request) })
     }
 }
 

@@ -14,8 +14,9 @@ pub use body::{
 };
 pub use collection::{FeatureCollection, FeatureQuery, FeatureSource, RequestFeatures};
 pub use connection::{
-    ConnectionEndFeature, ConnectionItemsFeature, EndpointFeature, HttpConnectionFeature, HttpSchemeFeature,
-    TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol,
+    ConnectionEndFeature, ConnectionItemsFeature, ConnectionPhase, ConnectionStatisticsFeature,
+    EndpointFeature, HttpConnectionFeature, HttpSchemeFeature, TlsConnectionFeature, TlsHandshakeFeature,
+    TlsProtocol,
 };
 pub use lifetime::{
     ConnectionLifetimeFeature, Http2StreamIdFeature, HttpRequestIdentifierFeature,
@@ -23,5 +24,7 @@ pub use lifetime::{
 };
 pub use proxy::{ProxiedTls, ProxyProtocolFeature};
 pub use request::{HttpPathBaseFeature, HttpRequestFeature, HttpResponseFeature, PathBase};
-pub use server::{AddressesFixed, ServerAddresses, ServerAddressesFeature};
+pub use server::{
+    AddressesFixed, ServerAddresses, ServerAddressesFeature, ServerDrainFeature, ServerLivenessFeature,
+};
 pub use upgrade::{HttpExtendedConnectFeature, HttpUpgradeFeature, Upgrade, UpgradeError};

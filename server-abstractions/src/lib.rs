@@ -39,9 +39,9 @@
 //! | [`Http2StreamIdFeature`] | request | no | no: the HTTP engine does not tell it |
 //! | [`HttpSchemeFeature`] | connection | yes | yes |
 //! | [`HttpPathBaseFeature`] | request | set | set |
-//! | [`HttpConnectionFeature`], [`ConnectionItemsFeature`], [`ConnectionLifetimeFeature`], [`ConnectionEndFeature`], [`EndpointFeature`] | connection | yes | yes |
+//! | [`HttpConnectionFeature`], [`ConnectionItemsFeature`], [`ConnectionLifetimeFeature`], [`ConnectionEndFeature`], [`ConnectionStatisticsFeature`], [`EndpointFeature`] | connection | yes | yes |
 //! | [`TlsConnectionFeature`], [`TlsHandshakeFeature`] | connection | over TLS | over TLS |
-//! | [`ServerAddressesFeature`] | server | yes | yes |
+//! | [`ServerAddressesFeature`], [`ServerDrainFeature`], [`ServerLivenessFeature`] | server | yes | yes |
 
 mod address;
 mod address_value;
@@ -51,7 +51,9 @@ mod client_certificate;
 mod connection;
 mod context;
 mod features;
+mod histogram_bounds;
 mod lifetime;
+mod observer;
 mod path;
 mod path_base;
 mod server;
@@ -66,17 +68,21 @@ pub use client_certificate::{CertificateFacts, ClientCertificate, SubjectAlterna
 pub use connection::{BoxConnectionService, Connection, FromFnLayer, Io, Listener, Next, from_fn};
 pub use context::HttpContext;
 pub use features::{
-    AddressesFixed, ConnectionEndFeature, ConnectionItemsFeature, ConnectionLifetimeFeature, EndpointFeature,
-    FeatureCollection, FeatureQuery, FeatureSource, Http2StreamIdFeature, HttpConnectionFeature,
-    HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature, HttpMinRequestBodyDataRateFeature,
-    HttpMinResponseDataRateFeature, HttpPathBaseFeature, HttpRequestBodyDetectionFeature, HttpRequestFeature,
-    HttpRequestIdentifierFeature, HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature,
-    HttpResponseFeature, HttpResponseTrailersFeature, HttpSchemeFeature, HttpUpgradeFeature, MinDataRate,
-    PathBase, ProxiedTls, ProxyProtocolFeature, RequestFeatures, ServerAddresses, ServerAddressesFeature,
-    TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol, TooLate, Upgrade, UpgradeError,
+    AddressesFixed, ConnectionEndFeature, ConnectionItemsFeature, ConnectionLifetimeFeature, ConnectionPhase,
+    ConnectionStatisticsFeature, EndpointFeature, FeatureCollection, FeatureQuery, FeatureSource,
+    Http2StreamIdFeature, HttpConnectionFeature, HttpExtendedConnectFeature, HttpMaxRequestBodySizeFeature,
+    HttpMinRequestBodyDataRateFeature, HttpMinResponseDataRateFeature, HttpPathBaseFeature,
+    HttpRequestBodyDetectionFeature, HttpRequestFeature, HttpRequestIdentifierFeature,
+    HttpRequestLifetimeFeature, HttpRequestTrailersFeature, HttpResetFeature, HttpResponseFeature,
+    HttpResponseTrailersFeature, HttpSchemeFeature, HttpUpgradeFeature, MinDataRate, PathBase, ProxiedTls,
+    ProxyProtocolFeature, RequestFeatures, ServerAddresses, ServerAddressesFeature, ServerDrainFeature,
+    ServerLivenessFeature, TlsConnectionFeature, TlsHandshakeFeature, TlsProtocol, TooLate, Upgrade,
+    UpgradeError,
 };
+pub use histogram_bounds::{HistogramBounds, HistogramBoundsError};
 pub use http;
 pub use lifetime::{Lifetime, LifetimeGuard};
+pub use observer::{ConnectionEvent, ConnectionObserver};
 pub use path::decode_path;
 pub use path_base::take_path_base;
 pub use server::{Running, Server, ServerError, StartError, Stopped};

@@ -6,8 +6,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// How a server tells its parts to end, and how it learns that they have.
 ///
-/// The signals flow down: maybe [`retire`](Self::retire) (take nothing new, end with the next answer), then
-/// [`drain`](Self::drain) (finish what runs), then [`abort`](Self::abort) (end now). Completion flows up by count: everything that works on the server's behalf holds
+/// The signals flow down: maybe [`announce`](Self::announce) (go on, but let each connection end with its next answer),
+/// maybe [`retire`](Self::retire) (the same, and take nothing new), then [`drain`](Self::drain) (finish what runs), then
+/// [`abort`](Self::abort) (end now). Completion flows up by count: everything that works on the server's behalf holds
 /// a [`LifetimeGuard`], and [`completed`](Self::completed) resolves when the last one is gone.
 ///
 /// [`is_draining`](Self::is_draining) and [`is_aborting`](Self::is_aborting) are single loads of an atomic.
@@ -17,6 +18,7 @@ pub struct Lifetime(Arc<Shared>);
 struct Shared {
     is_draining: AtomicBool,
     is_aborting: AtomicBool,
+    announced: CancellationToken,
     retiring: CancellationToken,
     draining: CancellationToken,
     aborting: CancellationToken,
@@ -30,6 +32,7 @@ impl Lifetime {
         let lifetime = Self(Arc::new(Shared {
             is_draining: AtomicBool::new(false),
             is_aborting: AtomicBool::new(false),
+            announced: CancellationToken::new(),
             retiring: CancellationToken::new(),
             draining: CancellationToken::new(),
             aborting: CancellationToken::new(),
@@ -38,6 +41,12 @@ impl Lifetime {
         }));
         let guard = lifetime.guard();
         (lifetime, guard)
+    }
+
+    /// Tells that the end is near: new connections are taken as before, and each connection, old or new, ends with its next
+    /// answer, which says so. A server that knows no such thing goes on until it drains.
+    pub fn announce(&self) {
+        self.0.announced.cancel();
     }
 
     /// Asks for the gentle beginning of the end: nothing new is taken, and what is open ends with its next answer. A server
@@ -72,6 +81,14 @@ impl Lifetime {
     /// The token behind [`draining`](Self::draining), for those who hand it on: "the server is stopping".
     pub fn stopping(&self) -> CancellationToken {
         self.0.draining.clone()
+    }
+
+    /// Resolves when [`announce`](Self::announce) is called, which need not come before the end.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost by dropping it.
+    pub fn announced(&self) -> WaitForCancellationFutureOwned {
+        self.0.announced.clone().cancelled_owned()
     }
 
     /// Resolves when [`retire`](Self::retire) is called, which need not come before the end.

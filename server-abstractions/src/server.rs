@@ -94,6 +94,14 @@ impl Running {
         result.map_err(|source| ServerError { source })
     }
 
+    /// Announces a stop, if the server can: requests are taken and answered as before, and each connection ends with its next
+    /// answer, which says so (`connection: close`, or GOAWAY at once over HTTP/2). [`stop`](Self::stop) comes after it.
+    ///
+    /// For the time in which load balancers learn that the server is about to go.
+    pub fn announce(&self) {
+        self.lifetime.announce();
+    }
+
     /// Begins a stop gently, if the server can: nothing new is taken, and each connection ends with its next answer, which
     /// says so. Resolves with `grace`, or earlier when nothing is left; [`stop`](Self::stop) comes after it.
     ///
@@ -298,6 +306,17 @@ mod tests {
         assert!(!lifetime.is_draining());
         drop(guard);
         server.retire(std::future::pending()).await;
+        assert_eq!(server.stop(std::future::pending()).await, Stopped::Drained);
+    }
+
+    #[tokio::test]
+    async fn an_announced_stop_has_not_begun() {
+        let (lifetime, guard) = Lifetime::new();
+        let server = running(&lifetime);
+        server.announce();
+        lifetime.announced().await;
+        assert!(!lifetime.is_draining());
+        drop(guard);
         assert_eq!(server.stop(std::future::pending()).await, Stopped::Drained);
     }
 

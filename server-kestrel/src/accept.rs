@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use server_abstractions::{
-    BoxConnectionService, Connection, ConnectionEndFeature, FeatureCollection, HttpConnectionFeature,
-    Lifetime, LifetimeGuard,
+    BoxConnectionService, Connection, ConnectionEvent, EndpointFeature, FeatureCollection, FeatureQuery,
+    FeatureSource, Lifetime, LifetimeGuard,
 };
 use tokio::sync::watch;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::capacity::Capacity;
-use crate::connection::{Accepted, EndpointInfo, Peer};
+use crate::connection::{Accepted, EndpointInfo};
+use crate::end_reason::EndReason;
 use crate::listener::ErasedListener;
-use crate::protocol::{error_type, is_disconnect};
+use crate::liveness::Pulse;
 
 /// How an endpoint serves its connections; a reload replaces it, and the connections of the old one end.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub(crate) async fn accept_loop(
     queue: usize,
     serving: watch::Receiver<Serving>,
     listening: Lifetime,
+    mut pulse: Pulse,
     guard: LifetimeGuard,
 ) {
     let mut pause = MIN_PAUSE;
@@ -50,6 +52,7 @@ pub(crate) async fn accept_loop(
             biased;
             () = &mut closing => break,
             accepted = listener.accept() => accepted,
+            never = pulse.beat() => match never {},
         };
         match accepted {
             Ok(connection) => {
@@ -64,6 +67,7 @@ pub(crate) async fn accept_loop(
                 tokio::select! {
                     () = &mut closing => break,
                     () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),
+                    never = pulse.beat() => match never {},
                 }
             }
         }
@@ -104,16 +108,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
-    let (service, connection, lifetime, guard) = {
+    let (service, connection, observation, lifetime, guard) = {
         // The guard is taken while the borrow keeps a reload from completing this lifetime.
         let serving = serving.borrow();
         let Some(place) = serving.capacity.connection(serving.max_connections) else {
-            return refuse(&connection, &serving);
+            return refuse(connection, &serving);
         };
-        let connection = Accepted::admit(connection, place, &serving.info, &serving.lifetime);
-        (serving.service.clone(), connection, serving.lifetime.clone(), serving.lifetime.guard())
+        let observation = serving.info.observers.begin();
+        let lifetime = serving.lifetime.clone();
+        let connection = Accepted::admit(connection, place, &serving.info, &lifetime, observation.as_ref());
+        (serving.service.clone(), connection, observation, lifetime, serving.lifetime.guard())
     };
     tokio::spawn(async move {
+        // Dropped last, since it tells of the end.
+        let observation = observation;
+        if let Some(observation) = &observation {
+            observation.started();
+        }
         let features = connection.features.clone();
         let served = UntilAborted {
             work: service.run(connection),
@@ -121,26 +132,41 @@ fn serve(connection: Connection, serving: &watch::Receiver<Serving>) {
             lifetime,
             waker: None,
         };
-        if let Some(Err(error)) = served.await {
-            log_end(&*error, &features);
-        }
-        if let Some(accepted) = features.get::<Accepted>().filter(|accepted| !accepted.is_carried()) {
-            accepted.leave();
+        let served = served.await;
+        if let Some(accepted) = features.get::<Accepted>() {
+            match served {
+                Some(Err(error)) => accepted.failed(&features, &*error),
+                _ => accepted.ended(&features),
+            }
+            if !accepted.is_carried() {
+                accepted.leave();
+            }
         }
         drop(guard);
     });
 }
 
 /// One connection too many: it is closed when it is dropped, without an answer.
-fn refuse(connection: &Connection, serving: &Serving) {
-    let addresses = connection.features.get::<dyn HttpConnectionFeature>();
-    tracing::warn!(
-        peer = addresses.and_then(|addresses| addresses.remote_address()).map(tracing::field::display),
-        endpoint = %serving.info.address,
-        limit = serving.max_connections,
-        "error.type" = "max_concurrent_connections_exceeded",
-        "a connection was refused: there are as many as there may be"
-    );
+fn refuse(connection: Connection, serving: &Serving) {
+    let refused = Refused { endpoint: Arc::clone(&serving.info), transport: connection.features };
+    serving.info.observers.report(&ConnectionEvent::Rejected {
+        features: &FeatureCollection::from_source(Arc::new(refused)),
+        error_type: EndReason::MaxConcurrentConnectionsExceeded.as_str(),
+        limit: serving.max_connections.unwrap_or(u64::MAX),
+    });
+}
+
+/// A connection that is not served, for those who are told of it.
+struct Refused {
+    endpoint: Arc<EndpointInfo>,
+    transport: FeatureCollection,
+}
+
+impl FeatureSource for Refused {
+    fn find(self: Arc<Self>, query: &mut FeatureQuery<'_>) {
+        query.offer::<dyn EndpointFeature>(|| self.endpoint.clone());
+        query.otherwise(&self.transport);
+    }
 }
 
 pin_project! {
@@ -171,25 +197,5 @@ impl<F: Future> Future for UntilAborted<F> {
             let _ = this.aborting.poll(cx);
         }
         if this.lifetime.is_aborting() { Poll::Ready(None) } else { Poll::Pending }
-    }
-}
-
-fn log_end(error: &(dyn std::error::Error + 'static), features: &FeatureCollection) {
-    let peer = Peer::of(features);
-    let (id, peer) = (peer.id(), peer.address().map(tracing::field::display));
-    let error_type = features.get::<Accepted>().and_then(|accepted| {
-        accepted.ends_with(error_type(error));
-        accepted.error_type()
-    });
-    if is_disconnect(error) {
-        tracing::trace!(connection = id, peer, error, "the peer has gone");
-    } else {
-        tracing::debug!(
-            connection = id,
-            peer,
-            error,
-            "error.type" = error_type,
-            "the connection ended early"
-        );
     }
 }

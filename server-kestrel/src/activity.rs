@@ -61,6 +61,8 @@ pub(crate) struct Activity {
     /// Request bodies that have not come to their end, and how often there were none left.
     bodies: AtomicU32,
     times_without_body: AtomicU32,
+    /// Tasks of streams (HTTP/2).
+    tasks: AtomicU32,
     /// Pieces of responses that the engine has and does not ask for more of (HTTP/2).
     waiting_pieces: AtomicU32,
     waiting_data: AtomicU64,
@@ -379,9 +381,27 @@ impl Activity {
         self.times_without_body.load(Ordering::Relaxed)
     }
 
+    /// A stream of HTTP/2 gets a task.
+    pub(crate) fn task_begins(&self) {
+        self.tasks.fetch_add(1, Ordering::Relaxed);
+        self.stream_begins();
+    }
+
+    pub(crate) fn task_ends(&self) {
+        self.request_ends();
+        self.tasks.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The requests under way; what keeps the connection busy without one, such as a stream that was upgraded, is one.
+    pub(crate) fn requests_left(&self) -> u64 {
+        let [active, bodies, tasks] =
+            [&self.active, &self.bodies, &self.tasks].map(|count| count.load(Ordering::Relaxed));
+        active.saturating_sub(bodies).saturating_sub(tasks).max(u32::from(active > 0)).into()
+    }
+
     /// Something beside the request itself begins that keeps the connection busy: a task of an HTTP/2 stream, or the
     /// reading of a body.
-    pub(crate) fn stream_begins(&self) {
+    fn stream_begins(&self) {
         self.active.fetch_add(1, Ordering::Relaxed);
         self.enter(Phase::Busy);
     }
@@ -462,6 +482,21 @@ impl Activity {
     /// All bytes in both directions so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.received.load(Ordering::Relaxed) + self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that have come in so far.
+    pub(crate) fn bytes_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// The bytes that have gone out so far.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// The requests that have begun so far.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Whether something waits for the peer to take it.

@@ -20,7 +20,7 @@ mod unix;
 /// A socket that listens.
 pub(crate) enum BoundSocket {
     Tcp(std::net::TcpListener, SocketOptions),
-    Unix { listener: std::os::unix::net::UnixListener, _file: Option<Arc<unix::SocketFile>> },
+    Unix { listener: std::os::unix::net::UnixListener, file: Option<Arc<unix::SocketFile>> },
     Custom(Option<Box<dyn ErasedListener>>),
 }
 
@@ -121,11 +121,11 @@ fn bind_address(endpoint: &Endpoint, address: &Address) -> Result<Bound, StartEr
         }
         AddressTarget::Unix(path) => {
             let (listener, file) = unix::bind(path, options).map_err(fail)?;
-            Ok(bound(address.target().clone(), BoundSocket::Unix { listener, _file: Some(Arc::new(file)) }))
+            Ok(bound(address.target().clone(), BoundSocket::Unix { listener, file: Some(Arc::new(file)) }))
         }
         AddressTarget::Abstract(name) => {
             let listener = unix::bind_abstract(name, options).map_err(fail)?;
-            Ok(bound(address.target().clone(), BoundSocket::Unix { listener, _file: None }))
+            Ok(bound(address.target().clone(), BoundSocket::Unix { listener, file: None }))
         }
         _ => Err(StartError::configuration(format!(
             "cannot listen on {}: named pipes exist on Windows only; use http://unix:/path here",
@@ -159,7 +159,7 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<std::net
 }
 
 /// As the system counts it.
-fn backlog(options: &SocketOptions) -> i32 {
+pub(crate) fn backlog(options: &SocketOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)
 }
 
@@ -212,19 +212,25 @@ fn cannot_listen(endpoint: &Endpoint, error: io::Error) -> StartError {
     let what = endpoint.in_full();
     let message = match error.kind() {
         io::ErrorKind::AddrInUse => {
-            let instead = match &endpoint.name {
-                None => "such as with --urls http://localhost:5050".to_owned(),
-                Some(name) => format!("in Kestrel:Endpoints:{name}:Url, or where the code has its address"),
+            let instead = match (&endpoint.configured_at, &endpoint.name) {
+                (Some(key), _) => format!("in {key}"),
+                (None, None) => "such as with --urls http://localhost:5050".to_owned(),
+                (None, Some(name)) => {
+                    format!("in Kestrel:Endpoints:{name}:Url, or where the code has its address")
+                }
             };
             return StartError::address_in_use(format!(
                 "cannot listen on {what}: the address is in use; stop the program that listens there, or choose another port, {instead}"
             ))
             .with_source(error);
         }
-        io::ErrorKind::PermissionDenied => {
-            "permission is denied; ports below 1024 and other users' folders need rights of their own"
-                .to_owned()
-        }
+        io::ErrorKind::PermissionDenied => match folder(endpoint) {
+            Some(folder) => format!(
+                "permission is denied; let the user of this program write to the folder {}, or choose another one",
+                folder.display()
+            ),
+            None => "permission is denied; a port below 1024 needs the right CAP_NET_BIND_SERVICE, which a systemd unit gives by AmbientCapabilities=".to_owned(),
+        },
         io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
         io::ErrorKind::NotFound => match missing_folder(endpoint) {
             Some(folder) => format!(
@@ -238,8 +244,13 @@ fn cannot_listen(endpoint: &Endpoint, error: io::Error) -> StartError {
     StartError::new(format!("cannot listen on {what}: {message}")).with_source(error)
 }
 
-/// The folder of a Unix socket, if it is not there.
-fn missing_folder(endpoint: &Endpoint) -> Option<&Path> {
+/// The folder of a Unix socket.
+fn folder(endpoint: &Endpoint) -> Option<&Path> {
     let Some(AddressTarget::Unix(path)) = endpoint.target() else { return None };
-    path.parent().filter(|folder| !folder.exists())
+    path.parent()
+}
+
+/// The same, if it is not there.
+fn missing_folder(endpoint: &Endpoint) -> Option<&Path> {
+    folder(endpoint).filter(|folder| !folder.exists())
 }

@@ -1,10 +1,12 @@
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 
 use server_abstractions::{Address, StartError};
+use socket2::{SockAddr, SockRef};
 
 use crate::Endpoint;
-use crate::bind::{Bound, bind};
+use crate::bind::{Bound, BoundSocket, backlog, bind};
 use crate::endpoint::EndpointSource;
 use crate::inherited::Inherited;
 
@@ -23,6 +25,9 @@ use crate::inherited::Inherited;
 pub struct BoundEndpoint {
     name: Option<String>,
     bound: Bound,
+    /// Where the sockets are bound, one after the other.
+    locals: Vec<SockAddr>,
+    backlog: i32,
 }
 
 impl BoundEndpoint {
@@ -39,6 +44,37 @@ impl BoundEndpoint {
     /// The sockets: two for `localhost`, otherwise one. They do not block.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.bound.descriptors()
+    }
+
+    /// Whether the file of a Unix socket was removed by somebody, so that nobody can connect: another [`bind`](Endpoint::bind) of
+    /// the endpoint makes a socket and a file anew.
+    pub fn has_lost_its_file(&self) -> bool {
+        self.bound.sockets.iter().any(|socket| match socket {
+            BoundSocket::Unix { file: Some(file), .. } => file.is_gone(),
+            _ => false,
+        })
+    }
+
+    /// Listens again where a process that shares a socket has shut it down, which refuses clients however many others listen;
+    /// true if there was such a socket. Connections that waited there are gone. A Unix socket does not tell.
+    ///
+    /// # Errors
+    /// The system refuses it, as when somebody else has taken the port.
+    pub fn listen_again(&self) -> io::Result<bool> {
+        let mut was_shut_down = false;
+        for (socket, local) in self.sockets().zip(&self.locals) {
+            let socket = SockRef::from(&socket);
+            if !socket.is_listener()? {
+                // A port that the system has chosen is gone by that, though the socket still tells it; another one is not.
+                match socket.bind(local) {
+                    Err(error) if error.kind() != ErrorKind::InvalidInput => return Err(error),
+                    _ => {}
+                }
+                socket.listen(self.backlog)?;
+                was_shut_down = true;
+            }
+        }
+        Ok(was_shut_down)
     }
 }
 
@@ -66,6 +102,10 @@ impl Endpoint {
         self.check_socket()
             .map_err(|error| StartError::configuration(format!("cannot listen on {self}: {error}")))?;
         let bound = bind(self, &mut Inherited::default())?;
-        Ok(BoundEndpoint { name: self.name.clone(), bound })
+        let locals = bound.descriptors().map(|socket| SockRef::from(&socket).local_addr());
+        let locals = locals.collect::<io::Result<_>>().map_err(|error| {
+            StartError::new(format!("cannot tell where {self} is bound")).with_source(error)
+        })?;
+        Ok(BoundEndpoint { name: self.name.clone(), bound, locals, backlog: backlog(&self.socket_options) })
     }
 }

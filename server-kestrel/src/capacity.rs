@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use server_abstractions::{BoxConnectionService, HttpConnectionFeature};
+use server_abstractions::{BoxConnectionService, ConnectionEvent, HttpConnectionFeature};
 
 use crate::connection::Accepted;
+use crate::end_reason::EndReason;
 
 /// The counts of a whole server, across its endpoints and their reloads.
 #[derive(Debug, Default)]
@@ -52,6 +53,10 @@ impl Capacity {
 
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, u64>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn upgraded_connections(&self) -> u64 {
+        self.upgraded.load(Ordering::Relaxed)
     }
 
     /// Another connection, unless there are as many as there may be.
@@ -111,12 +116,14 @@ pub(crate) fn limit_addresses(
         Box::pin(async move {
             match place {
                 Some(None) => {
-                    tracing::warn!(
-                        peer = address.map(tracing::field::display),
-                        limit,
-                        "error.type" = "max_connections_per_address_exceeded",
-                        "a connection was refused: its address has as many as it may have"
-                    );
+                    const REASON: EndReason = EndReason::MaxConnectionsPerAddressExceeded;
+                    let features = &connection.features;
+                    if let Some(accepted) = features.get::<Accepted>() {
+                        accepted.ends_with(REASON);
+                        accepted.end_is_told();
+                        let error_type = REASON.as_str();
+                        accepted.report(&ConnectionEvent::Rejected { features, error_type, limit });
+                    }
                     return Ok(());
                 }
                 Some(Some(place)) => {

@@ -2,21 +2,26 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use atomic_waker::AtomicWaker;
 use http::Extensions;
 use http::uri::Scheme;
 use server_abstractions::{
-    Address, Connection, ConnectionEndFeature, ConnectionItemsFeature, ConnectionLifetimeFeature,
-    EndpointFeature, FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature,
-    HttpSchemeFeature, Lifetime,
+    Address, Connection, ConnectionEndFeature, ConnectionEvent, ConnectionItemsFeature,
+    ConnectionLifetimeFeature, ConnectionPhase, ConnectionStatisticsFeature, EndpointFeature,
+    FeatureCollection, FeatureQuery, FeatureSource, HttpConnectionFeature, HttpSchemeFeature, Lifetime,
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use crate::activity::{Activity, Phase};
 use crate::capacity::Place;
+use crate::drain::{Drain, Share};
+use crate::end_reason::EndReason;
 use crate::listener::TcpConnection;
+use crate::observers::{Observation, Observers, log};
+use crate::protocol::reason_of;
 
 /// What all connections of one endpoint have in common.
 pub(crate) struct EndpointInfo {
@@ -24,6 +29,8 @@ pub(crate) struct EndpointInfo {
     pub(crate) address: Address,
     pub(crate) server_features: FeatureCollection,
     pub(crate) replaced: Replaced,
+    pub(crate) observers: Observers,
+    pub(crate) drain: Arc<Drain>,
 }
 
 /// Tells connections that their endpoint is gone or served in another way from now on, but that nothing is in a hurry:
@@ -68,7 +75,12 @@ pub(crate) struct Accepted {
     /// Whether there are bytes that keep the places.
     is_carried: AtomicBool,
     /// Why the connection ends, if that is no good reason.
-    error_type: OnceLock<&'static str>,
+    end_reason: OnceLock<EndReason>,
+    /// What it does, once it speaks HTTP.
+    activity: OnceLock<Arc<Activity>>,
+    /// Whether an event has told already why it ends.
+    is_end_told: AtomicBool,
+    observation: Option<Weak<Observation>>,
     pub(crate) lifetime: Lifetime,
     pub(crate) signals: Signals,
 }
@@ -88,6 +100,7 @@ impl Accepted {
         place: Place,
         endpoint: &Arc<EndpointInfo>,
         lifetime: &Lifetime,
+        observation: Option<&Arc<Observation>>,
     ) -> Connection {
         let transport = std::mem::take(&mut connection.features);
         let addresses = transport.get::<dyn HttpConnectionFeature>();
@@ -101,11 +114,17 @@ impl Accepted {
             items: Mutex::default(),
             places: Mutex::new(Places { connection: Some(place), ..Places::default() }),
             is_carried: AtomicBool::new(false),
-            error_type: OnceLock::new(),
+            end_reason: OnceLock::new(),
+            activity: OnceLock::new(),
+            is_end_told: AtomicBool::new(false),
+            observation: observation.map(Arc::downgrade),
             lifetime: lifetime.clone(),
             signals: Signals::default(),
         });
         connection.features = FeatureCollection::from_source(accepted);
+        if let Some(observation) = observation {
+            observation.accepted(&connection.features);
+        }
         connection
     }
 
@@ -113,23 +132,62 @@ impl Accepted {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// HTTP begins; from now on others see what happens.
+    pub(crate) fn shows(&self, activity: &Arc<Activity>) {
+        // There is one engine's worth of activity to a connection.
+        let _ = self.activity.set(Arc::clone(activity));
+    }
+
     /// The first reason is the one; returns whether it is this.
-    pub(crate) fn ends_with(&self, error_type: &'static str) -> bool {
-        self.error_type.set(error_type).is_ok()
+    pub(crate) fn ends_with(&self, reason: EndReason) -> bool {
+        self.end_reason.set(reason).is_ok()
+    }
+
+    /// The observation of the connection, if there are observers and it has not ended.
+    pub(crate) fn observation(&self) -> Option<Arc<Observation>> {
+        self.observation.as_ref()?.upgrade()
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observation.is_some()
+    }
+
+    /// Tells the log, and the observers as long as the connection has not ended for them.
+    pub(crate) fn report(&self, event: &ConnectionEvent<'_>) {
+        log::write(event);
+        if let Some(observation) = self.observation() {
+            observation.tell(event);
+        }
+    }
+
+    /// An event tells why the connection ends.
+    pub(crate) fn end_is_told(&self) {
+        self.is_end_told.store(true, Ordering::Relaxed);
     }
 
     /// The server ends the connection, of which the features tell the peer.
-    pub(crate) fn cut_off(&self, features: &FeatureCollection, error_type: &'static str) {
-        if !self.ends_with(error_type) {
-            return;
+    pub(crate) fn cut_off(&self, features: &FeatureCollection, reason: EndReason) {
+        if self.ends_with(reason) {
+            self.end_is_told();
+            self.report(&ConnectionEvent::CutShort { features, error_type: reason.as_str(), error: None });
         }
-        let peer = Peer::of(features);
-        tracing::debug!(
-            connection = peer.id(),
-            peer = peer.address().map(tracing::field::display),
-            "error.type" = error_type,
-            "a connection was cut off"
-        );
+    }
+
+    /// The connection has failed.
+    pub(crate) fn failed(&self, features: &FeatureCollection, error: &(dyn std::error::Error + 'static)) {
+        self.ends_with(reason_of(error));
+        if let Some(error_type) = self.error_type().filter(|_| !self.is_end_told.load(Ordering::Relaxed)) {
+            self.report(&ConnectionEvent::CutShort { features, error_type, error: Some(error) });
+        }
+    }
+
+    /// The connection has ended without an error. Whoever met a reason for that before has left it to be told here.
+    pub(crate) fn ended(&self, features: &FeatureCollection) {
+        let reason = self.end_reason.get().filter(|_| !self.is_end_told.load(Ordering::Relaxed));
+        // To be idle is no fault.
+        if let Some(reason) = reason.filter(|&&reason| reason != EndReason::KeepAliveTimeout) {
+            self.report(&ConnectionEvent::CutShort { features, error_type: reason.as_str(), error: None });
+        }
     }
 
     /// What waits to be sent is forgotten with the connection.
@@ -173,9 +231,18 @@ impl Accepted {
         let mut places = self.places();
         if is_accepted {
             places.connection = None;
+            drop(places);
+            if let Some(observation) = self.observation() {
+                observation.upgraded();
+            }
         } else {
             places.upgraded = None;
         }
+    }
+
+    /// What the connection has of the requests that a stop waits for.
+    pub(crate) fn share_of_drain(&self) -> Share {
+        Share::of(&self.endpoint.drain)
     }
 
     /// Whether the endpoint is gone or served in another way by now.
@@ -204,6 +271,7 @@ impl FeatureSource for Accepted {
             .offer::<dyn ConnectionLifetimeFeature>(|| self.clone())
             .offer::<dyn ConnectionItemsFeature>(|| self.clone())
             .offer::<dyn ConnectionEndFeature>(|| self.clone())
+            .offer::<dyn ConnectionStatisticsFeature>(|| self.clone())
             .offer::<dyn EndpointFeature>(|| self.endpoint.clone())
             .offer::<Self>(|| self.clone());
         query.otherwise(&self.transport);
@@ -211,9 +279,34 @@ impl FeatureSource for Accepted {
     }
 }
 
+impl ConnectionStatisticsFeature for Accepted {
+    fn phase(&self) -> ConnectionPhase {
+        match self.activity.get().map(|activity| activity.phase()) {
+            None => ConnectionPhase::Starting,
+            Some(Phase::Idle) => ConnectionPhase::Idle,
+            Some(Phase::Head) => ConnectionPhase::Head,
+            Some(Phase::Busy) => ConnectionPhase::Busy,
+            Some(Phase::Upgraded) => ConnectionPhase::Upgraded,
+            Some(Phase::Gone | Phase::Lingering) => ConnectionPhase::Closing,
+        }
+    }
+
+    fn bytes_received(&self) -> u64 {
+        self.activity.get().map_or(0, |activity| activity.bytes_received())
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.activity.get().map_or(0, |activity| activity.bytes_sent())
+    }
+
+    fn requests(&self) -> u64 {
+        self.activity.get().map_or(0, |activity| activity.requests().into())
+    }
+}
+
 impl ConnectionEndFeature for Accepted {
     fn error_type(&self) -> Option<&'static str> {
-        self.error_type.get().copied()
+        self.end_reason.get().map(|reason| reason.as_str())
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::time::sleep_until;
 
 use crate::connection::Accepted;
 use crate::driver::{STOP_GRACE, after_now};
+use crate::end_reason::EndReason;
 use crate::{HttpProtocols, Limits};
 
 /// The versions that have an engine of their own.
@@ -78,8 +79,8 @@ async fn first_bytes(
             () = &mut deadline => {
                 match is_draining {
                     true => {}
-                    false if received.is_empty() => drop(accepted.ends_with("keep_alive_timeout")),
-                    false => accepted.cut_off(features, "request_headers_timeout"),
+                    false if received.is_empty() => drop(accepted.ends_with(EndReason::KeepAliveTimeout)),
+                    false => accepted.cut_off(features, EndReason::RequestHeadersTimeout),
                 }
                 return Ok(None);
             }

@@ -16,8 +16,10 @@ use crate::Limits;
 use crate::activity::Phase;
 use crate::connection::Signals;
 use crate::detect::FRESH_GRACE;
+use crate::drain::Share;
+use crate::end_reason::EndReason;
 use crate::meter::{Allowance, Meter};
-use crate::protocol::error_type;
+use crate::protocol::reason_of;
 use crate::refusal::Refusal;
 use crate::request::ConnectionContext;
 use crate::request::rates::Direction;
@@ -89,6 +91,8 @@ pin_project! {
         #[pin]
         timer: Sleep,
         closing: Closing,
+        // The requests that a stop waits for, once there is one.
+        left: Option<Share>,
     }
 }
 
@@ -158,6 +162,7 @@ impl<E: Engine> Driver<E> {
             armed: Armed::No,
             timer: sleep_until(after_now(limits.keep_alive_timeout)),
             closing: Closing::No,
+            left: None,
         }
     }
 }
@@ -175,9 +180,16 @@ impl<E: Engine> Future for Driver<E> {
                 cx.waker().wake_by_ref();
             }
             let signals = self.as_mut().signals(cx);
+            if signals & DRAINING != 0 {
+                self.as_mut().tell_what_is_left();
+            }
             if signals & (ABORTING | Signals::KILL) != 0 {
                 let is_killed = signals & Signals::KILL != 0;
-                self.context.cut_off(if is_killed { "aborted_by_app" } else { "app_shutdown_timeout" });
+                self.context.cut_off(if is_killed {
+                    EndReason::AbortedByApp
+                } else {
+                    EndReason::AppShutdownTimeout
+                });
                 return Poll::Ready(Ok(()));
             }
             let must_close = self.as_mut().heed(signals)
@@ -185,8 +197,8 @@ impl<E: Engine> Future for Driver<E> {
                     Deadline::None => false,
                     Deadline::Close => true,
                     Deadline::Drop => return Poll::Ready(Ok(())),
-                    Deadline::CutOff(error_type) => {
-                        self.cut_off(error_type, cx);
+                    Deadline::CutOff(reason) => {
+                        self.cut_off(reason, cx);
                         return Poll::Ready(Ok(()));
                     }
                 };
@@ -204,7 +216,7 @@ enum Deadline {
     Close,
     Drop,
     /// Drop, for this reason.
-    CutOff(&'static str),
+    CutOff(EndReason),
 }
 
 impl<E: Engine> Driver<E> {
@@ -212,21 +224,31 @@ impl<E: Engine> Driver<E> {
     fn ended(&self, result: hyper::Result<()>) -> Result<(), BoxError> {
         let Err(error) = result else { return Ok(()) };
         if self.context.accepted.signals.is_killed() {
-            self.context.cut_off("aborted_by_app");
+            self.context.cut_off(EndReason::AbortedByApp);
             return Ok(());
         }
-        self.context.accepted.ends_with(error_type(&error));
+        if self.context.is_http1 && error.is_parse() {
+            self.context.refused_by_engine(&error);
+        }
+        self.context.accepted.ends_with(reason_of(&error));
         Err(error.into())
     }
 
     /// Ends the connection at once; a peer of HTTP/2 is told, if that is possible.
-    fn cut_off(self: Pin<&mut Self>, error_type: &'static str, cx: &mut Context<'_>) {
+    fn cut_off(self: Pin<&mut Self>, reason: EndReason, cx: &mut Context<'_>) {
         let this = self.project();
-        this.context.cut_off(error_type);
+        this.context.cut_off(reason);
         if !this.context.is_http1 && *this.closing == Closing::No {
             this.context.activity.go_away(h2::Reason::INTERNAL_ERROR.into());
             let _ = this.engine.poll(cx);
         }
+    }
+
+    fn tell_what_is_left(self: Pin<&mut Self>) {
+        let this = self.project();
+        let context = this.context;
+        let left = this.left.get_or_insert_with(|| context.accepted.share_of_drain());
+        left.set(context.activity.requests_left());
     }
 
     /// The signals sent so far; registers for the next ones.
@@ -364,7 +386,7 @@ impl<E: Engine> Driver<E> {
     }
 
     /// Why the peer is too slow, if it is: with a body, with taking a response, with a header block of HTTP/2.
-    fn too_slow(self: Pin<&mut Self>) -> Option<&'static str> {
+    fn too_slow(self: Pin<&mut Self>) -> Option<EndReason> {
         let this = self.project();
         let now = Instant::now();
         let open = this.context.activity.open_block().map(|block| match *this.open_block {
@@ -373,7 +395,7 @@ impl<E: Engine> Driver<E> {
         });
         *this.open_block = open;
         if open.is_some_and(|(_, since)| now - since >= *this.request_headers_timeout) {
-            return Some("request_headers_timeout");
+            return Some(EndReason::RequestHeadersTimeout);
         }
         let (activity, rates) = (&this.context.activity, &this.context.rates);
         let bodies = activity.times_without_body();
@@ -389,7 +411,7 @@ impl<E: Engine> Driver<E> {
         let received = activity.received_content(is_http1);
         if this.incoming.is_too_slow(is_awaited, received, rates.get(Direction::RequestBody)) {
             if !is_http1 {
-                return Some("min_request_body_data_rate");
+                return Some(EndReason::MinRequestBodyDataRate);
             }
             activity.fail_body();
         }
@@ -397,12 +419,12 @@ impl<E: Engine> Driver<E> {
         let waiting = is_waiting.then(|| activity.waiting_bytes());
         let sent = activity.sent_content(is_http1);
         let is_too_slow = this.outgoing.is_too_slow(waiting, sent, rates.get(Direction::Response));
-        is_too_slow.then_some("min_response_data_rate")
+        is_too_slow.then_some(EndReason::MinResponseDataRate)
     }
 
     fn fired(mut self: Pin<&mut Self>, cx: &Context<'_>) -> Deadline {
-        if let Some(error_type) = self.as_mut().too_slow() {
-            return Deadline::CutOff(error_type);
+        if let Some(reason) = self.as_mut().too_slow() {
+            return Deadline::CutOff(reason);
         }
         let changes = self.context.activity.changes();
         if self.armed == Armed::Deadline {
@@ -467,8 +489,10 @@ impl<E: Engine> Driver<E> {
         let activity = &self.context.activity;
         let (changes, now) = (activity.changes(), activity.bytes());
         let bytes = match self.closing {
-            _ if activity.phase() == Phase::Head => return Deadline::CutOff("request_headers_timeout"),
-            _ if activity.is_malformed() => return Deadline::CutOff("invalid_request_headers"),
+            _ if activity.phase() == Phase::Head => {
+                return Deadline::CutOff(EndReason::RequestHeadersTimeout);
+            }
+            _ if activity.is_malformed() => return Deadline::CutOff(EndReason::InvalidRequestHeaders),
             _ if activity.phase() == Phase::Lingering => return Deadline::Drop,
             // Without a preface HTTP/2 has nobody to say goodbye to.
             Closing::Fresh if !self.context.is_http1 => return Deadline::Drop,
@@ -478,7 +502,7 @@ impl<E: Engine> Driver<E> {
             }
             Closing::No if self.is_retired() => return Deadline::Close,
             Closing::No => {
-                self.context.accepted.ends_with("keep_alive_timeout");
+                self.context.accepted.ends_with(EndReason::KeepAliveTimeout);
                 return Deadline::Close;
             }
             Closing::Fresh => return Deadline::Close,

@@ -10,7 +10,9 @@ use tower_service::Service;
 
 use crate::listener::ErasedListener;
 use crate::socket_options::SocketKind;
-use crate::{HttpProtocols, HttpsOptions, LimitError, ProxyProtocolOptions, SocketOptions};
+use crate::{
+    ConnectionLoggingLayer, HttpProtocols, HttpsOptions, LimitError, ProxyProtocolOptions, SocketOptions,
+};
 
 /// Something to listen on: where, in which protocols, with or without TLS, through which connection layers.
 ///
@@ -39,10 +41,25 @@ pub struct Endpoint {
     pub https: Option<HttpsOptions>,
     /// The PROXY protocol, before TLS. Default is none: connections begin as the client's do.
     pub proxy_protocol: Option<ProxyProtocolOptions>,
+    /// The bytes of its connections as events, for debugging; below TLS or above it. Default is none.
+    pub connection_log: Option<ConnectionLog>,
     /// What the system is told about its sockets.
     pub socket_options: SocketOptions,
+    /// The key, or what else says where it listens.
+    pub(crate) configured_at: Option<String>,
     pub(crate) source: EndpointSource,
     pub(crate) layers: Vec<ConnectionLayer>,
+}
+
+/// Where the bytes of an endpoint's connections are shown, and how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "UseConnectionLogging")]
+pub struct ConnectionLog {
+    /// Whether it shows what the peer sends and gets, with TLS as it is on the wire (behind a header of the PROXY protocol),
+    /// and not what HTTP sees. Default is false. Without TLS both are the same.
+    pub below_tls: bool,
+    /// How much is shown.
+    pub limits: ConnectionLoggingLayer,
 }
 
 /// Where the listening socket comes from.
@@ -101,7 +118,9 @@ impl Endpoint {
             protocols,
             https: None,
             proxy_protocol: None,
+            connection_log: None,
             socket_options: SocketOptions::default(),
+            configured_at: None,
             source,
             layers: Vec::new(),
         }
@@ -168,6 +187,14 @@ impl Endpoint {
         self
     }
 
+    /// Says what has its address, such as the key `Kestrel:Endpoints:Web:Url` or the option `--urls`: whoever reads that the
+    /// address cannot be listened on looks there. Default is none.
+    #[must_use]
+    pub fn configured_at(mut self, key: impl Into<String>) -> Self {
+        self.configured_at = Some(key.into());
+        self
+    }
+
     /// Sets [`protocols`](Self::protocols).
     #[must_use]
     pub fn protocols(mut self, protocols: HttpProtocols) -> Self {
@@ -191,6 +218,14 @@ impl Endpoint {
     #[must_use]
     pub fn proxy_protocol(mut self, options: ProxyProtocolOptions) -> Self {
         self.proxy_protocol = Some(options);
+        self
+    }
+
+    /// Shows the bytes of the connections as events of level trace.
+    #[must_use]
+    #[doc(alias = "UseConnectionLogging")]
+    pub fn connection_log(mut self, log: ConnectionLog) -> Self {
+        self.connection_log = Some(log);
         self
     }
 
@@ -290,6 +325,7 @@ impl PartialEq for Endpoint {
             && self.protocols == other.protocols
             && self.https == other.https
             && self.proxy_protocol == other.proxy_protocol
+            && self.connection_log == other.connection_log
             && self.layers.len() == other.layers.len()
             && self.layers.iter().zip(&other.layers).all(|(one, two)| Arc::ptr_eq(&one.0, &two.0))
     }
@@ -312,6 +348,7 @@ impl fmt::Debug for Endpoint {
             .field("protocols", &self.protocols)
             .field("https", &self.https)
             .field("proxy_protocol", &self.proxy_protocol)
+            .field("connection_log", &self.connection_log)
             .field("socket_options", &self.socket_options)
             .field("layers", &self.layers.len())
             .finish_non_exhaustive()

@@ -13,9 +13,9 @@ use tokio::io::AsyncWrite;
 use crate::Limits;
 use crate::driver::Engine;
 use crate::io::ConnectionIo;
-use crate::protocol::{HttpServerOptions, error_type};
+use crate::protocol::{HttpServerOptions, reason_of};
 use crate::refusal::Refusal;
-use crate::request::{ConnectionContext, RequestService};
+use crate::request::{ConnectionContext, Known, RequestService};
 
 /// HTTP/1.1 on one connection.
 ///
@@ -82,8 +82,10 @@ impl Http1 {
 }
 
 impl Http1 {
-    fn refusing(&self, io: ConnectionIo, refusal: Refusal) -> State {
-        self.context.refused(refusal);
+    /// Refuses a head, of which the engine has got this.
+    fn refusing(&self, mut io: ConnectionIo, head: &[u8], refusal: Refusal) -> State {
+        let head = io.refused_head(head);
+        self.context.refused(refusal, Known::of_head(&head));
         self.context.activity.refusal_begins();
         State::Refusing(Box::new(Refusing { io, response: refusal.response(self.context.add_server_header) }))
     }
@@ -108,7 +110,7 @@ impl Future for Http1 {
                 // The end is met again by hyper, which knows what to do about it, in place of an error as well.
                 State::Resting(io) => {
                     if let Err(error) = ready!(io.poll_peek(cx)) {
-                        self.context.accepted.ends_with(error_type(&error));
+                        self.context.accepted.ends_with(reason_of(&error));
                     }
                 }
                 State::Over => return Poll::Ready(Ok(())),
@@ -127,10 +129,10 @@ impl Engine for Http1 {
     }
 
     fn refuse(mut self: Pin<&mut Self>, refusal: Refusal) -> bool {
-        let io = match std::mem::replace(&mut self.state, State::Over) {
-            State::Resting(io) => io,
+        let (io, head) = match std::mem::replace(&mut self.state, State::Over) {
+            State::Resting(io) => (io, Bytes::new()),
             State::Awake(hyper) => match hyper.into_parts() {
-                Some(parts) => parts.io.into_inner(),
+                Some(parts) => (parts.io.into_inner(), parts.read_buf),
                 None => return false,
             },
             other => {
@@ -138,7 +140,7 @@ impl Engine for Http1 {
                 return false;
             }
         };
-        self.state = self.refusing(io, refusal);
+        self.state = self.refusing(io, &head, refusal);
         true
     }
 

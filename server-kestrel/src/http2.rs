@@ -84,7 +84,7 @@ impl StreamExecutor {
     fn spawn(&self, stream: Stream) {
         let guard = self.0.context.accepted.lifetime.guard();
         let activity = Arc::clone(&self.0.context.activity);
-        activity.stream_begins();
+        activity.task_begins();
         tokio::spawn(async move {
             let _ended = StreamEnd(activity);
             stream.await;
@@ -111,7 +111,7 @@ struct StreamEnd(Arc<Activity>);
 
 impl Drop for StreamEnd {
     fn drop(&mut self) {
-        self.0.request_ends();
+        self.0.task_ends();
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::activity::{Activity, Phase};
 use crate::connection::Accepted;
 use crate::frames::Frames;
-use crate::protocol::error_type;
+use crate::protocol::reason_of;
 use crate::refusal::Refusal;
 use crate::scanner::Scanner;
 
@@ -50,6 +50,8 @@ pub(crate) struct ConnectionIo {
     follower: Follower,
     /// Why the body that is coming in cannot go on.
     broken: Option<Refusal>,
+    /// Of a head that is refused what the engine has not got, for those who observe.
+    refused: Bytes,
     held: Held,
     guard: Guard,
 }
@@ -63,7 +65,16 @@ impl ConnectionIo {
         accepted: &Arc<Accepted>,
     ) -> Self {
         let guard = Guard::new(accepted);
-        Self { io, prefix, activity, follower, broken: None, held: Held::default(), guard }
+        Self {
+            io,
+            prefix,
+            activity,
+            follower,
+            broken: None,
+            refused: Bytes::new(),
+            held: Held::default(),
+            guard,
+        }
     }
 
     /// Says that nothing more will come, then reads and forgets what the peer sends until it ends as well: a close
@@ -133,7 +144,7 @@ impl ConnectionIo {
             Poll::Ready(Ok(())) if !self.prefix.is_empty() => cx.waker().wake_by_ref(),
             Poll::Ready(result) => {
                 if let Err(error) = result {
-                    self.guard.accepted.ends_with(error_type(&error));
+                    self.guard.accepted.ends_with(reason_of(&error));
                 }
                 self.activity.gone();
             }

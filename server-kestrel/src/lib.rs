@@ -31,7 +31,7 @@
 //! server that faces the Internet. What is refused, and every connection that is cut off, is an event
 //! of level debug (over HTTP/2 but for what the engine refuses by itself: a malformed head, and a list of fields far above
 //! the limits), and the feature
-//! [`ConnectionEndFeature`](server_abstractions::ConnectionEndFeature) tells a connection layer why a connection ended.
+//! [`ConnectionEndFeature`](server_abstractions::ConnectionEndFeature) tells a connection layer why a connection ended: [`EndReason`] has all reasons.
 //! An app changes the size of a body and the data rates for a request by features of the request.
 //!
 //! Events go to `tracing`; without a subscriber nothing is shown. What a peer did wrong, such as a handshake that
@@ -41,6 +41,8 @@
 //!
 //! `aws-lc-rs` (default) and `ring` choose the crypto provider of TLS; with both, aws-lc-rs is used. ring has no
 //! post-quantum key exchange. Neither is installed for the whole process.
+//!
+//! `metrics` has `KestrelMetrics`, which records what happens on connections through the API of OpenTelemetry.
 //!
 //! The way of a request: [`Endpoint`] -> [`Listener`](server_abstractions::Listener) -> connection layers (PROXY
 //! protocol, TLS and those of [`Endpoint::layer`]) -> HTTP/1.1 or HTTP/2 -> [`App`](server_abstractions::App).
@@ -52,7 +54,9 @@ mod bound;
 mod capacity;
 mod connection;
 mod detect;
+mod drain;
 mod driver;
+mod end_reason;
 mod endpoint;
 mod frames;
 mod http1;
@@ -61,8 +65,12 @@ mod inherited;
 mod io;
 mod limits;
 mod listener;
+mod liveness;
 mod logging;
 mod meter;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod observers;
 mod options;
 mod plan;
 mod protocol;
@@ -76,13 +84,17 @@ mod server;
 mod socket_options;
 mod threads;
 mod tls;
+mod unix_stream;
 
 pub use bound::BoundEndpoint;
-pub use endpoint::Endpoint;
+pub use end_reason::EndReason;
+pub use endpoint::{ConnectionLog, Endpoint};
 pub use ipnet;
 pub use limits::{Http2Limits, LimitError, Limits};
 pub use listener::{MemoryConnector, MemoryListener, memory};
 pub use logging::ConnectionLoggingLayer;
+#[cfg(feature = "metrics")]
+pub use metrics::{KestrelMetrics, KestrelMetricsOptions};
 pub use options::{HttpProtocols, KestrelOptions, Threads};
 pub use proxy_protocol::{
     ProxiedAddresses, ProxyHeader, ProxyHeaderError, ProxyProtocol, ProxyProtocolLayer, ProxyProtocolOptions,
@@ -93,7 +105,8 @@ pub use server::Kestrel;
 pub use socket_options::{SocketOptions, TcpKeepAlive};
 pub use tls::{
     CertificateFile, CertificateSelector, ClientCertificateMode, ClientCertificateRoots,
-    ClientCertificateValidation, ClientCertificates, ClientHello, FindCertificate, HttpsOptions,
-    OnClientHello, ServerCertificate, SessionOptions, SniOptions, StoredCertificate, TicketKeys, Tls,
-    TlsLayer, TlsVersions,
+    ClientCertificateValidation, ClientCertificates, ClientHello, ConfiguredAt, FindCertificate,
+    HttpsOptions, OnClientHello, ServerCertificate, SessionOptions, SniOptions, StoredCertificate,
+    TicketKeys, Tls, TlsLayer, TlsVersions,
 };
+pub use unix_stream::QuietUnixStream;

@@ -52,10 +52,10 @@ pub struct Limits {
     /// their time at this rate, if that is more than the grace period: 64 KiB of them at the most, 273 seconds by default.
     /// With 13,000 bytes in a second it is five.
     pub min_response_data_rate: Option<MinDataRate>,
-    /// The connections at the same time, upgraded ones not counted; `None` is unlimited. One more is closed at once.
-    /// Default is `None`.
+    /// The connections of all endpoints at the same time, upgraded ones not counted; `None` is unlimited. One more is closed
+    /// at once. Default is `None`.
     pub max_concurrent_connections: Option<u64>,
-    /// The upgraded connections at the same time; `None` is unlimited. Above it an upgrade fails. Default is `None`.
+    /// The upgraded connections of all endpoints at the same time; `None` is unlimited. Above it an upgrade fails. Default is `None`.
     pub max_concurrent_upgraded_connections: Option<u64>,
     /// The connections of one remote address at the same time, upgraded ones among them; `None` is unlimited. One more
     /// is closed at once. The IPv6 addresses of one network of 64 bits count as one.

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::mpsc;
 
-use crate::{SocketOptions, TcpKeepAlive};
+use crate::{QuietUnixStream, SocketOptions, TcpKeepAlive};
 
 /// A [`Listener`] without its type.
 pub(crate) trait ErasedListener: Send {
@@ -221,12 +221,13 @@ impl Listener for UnixSocketListener {
 
     async fn accept(&mut self) -> io::Result<Connection> {
         let (stream, _) = self.listener.accept().await?;
-        Ok(Connection::new(stream))
+        Ok(Connection::new(QuietUnixStream::new(stream)?))
     }
 
     fn accept_queued(&mut self) -> io::Result<Option<Connection>> {
         let Some((stream, _)) = accept_now(&socket2::SockRef::from(&self.listener))? else { return Ok(None) };
-        Ok(Some(Connection::new(tokio::net::UnixStream::from_std(stream.into())?)))
+        let stream = tokio::net::UnixStream::from_std(stream.into())?;
+        Ok(Some(Connection::new(QuietUnixStream::new(stream)?)))
     }
 
     fn address(&self) -> &Address {

@@ -8,26 +8,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower_layer::Layer;
 use tower_service::Service;
 
-/// A connection layer that writes the bytes of each connection as events of level debug, as a hexadecimal dump, with
+/// A connection layer that writes the bytes of each connection as events of level trace, as a hexadecimal dump, with
 /// the target `server_kestrel::connection_log`. For debugging: it shows passwords and cookies as they are.
 ///
-/// On an endpoint with TLS it shows the plaintext.
+/// As a layer of an [`Endpoint`](crate::Endpoint) with TLS it shows the plaintext. An endpoint may have one by its
+/// [`connection_log`](crate::Endpoint::connection_log), which can stand below TLS as well.
+///
+/// An event tells the `connection`, the `direction` (`read`, `write`), the bytes' place in that direction (`offset`) and their
+/// `count`, and the dump as `bytes`; a read without any is the peer's end. The last one of a connection tells how much was read and written.
 ///
 /// ```
 /// use server_kestrel::{ConnectionLoggingLayer, Endpoint};
 /// let endpoint = Endpoint::localhost(5000).layer(ConnectionLoggingLayer::default());
 /// # let _ = endpoint;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[doc(alias = "UseConnectionLogging")]
+#[doc(alias = "ConnectionLogLayer")]
 pub struct ConnectionLoggingLayer {
     /// The bytes of one read or write that are shown; of the rest only the count. Default is 4096.
     pub max_bytes: usize,
+    /// The bytes of one connection that are shown, in both directions together; when they are used up, one event says so and
+    /// no more come until its end. Default is 1 MiB.
+    pub max_bytes_per_connection: usize,
 }
 
 impl Default for ConnectionLoggingLayer {
     fn default() -> Self {
-        Self { max_bytes: 4096 }
+        Self { max_bytes: 4096, max_bytes_per_connection: 1024 * 1024 }
     }
 }
 
@@ -40,14 +48,14 @@ where
     type Service = ConnectionLogging;
 
     fn layer(&self, inner: S) -> ConnectionLogging {
-        ConnectionLogging { max_bytes: self.max_bytes, next: BoxConnectionService::new(inner) }
+        ConnectionLogging { layer: self.clone(), next: BoxConnectionService::new(inner) }
     }
 }
 
 /// The service of [`ConnectionLoggingLayer`].
 #[derive(Clone, Debug)]
 pub struct ConnectionLogging {
-    max_bytes: usize,
+    layer: ConnectionLoggingLayer,
     next: BoxConnectionService,
 }
 
@@ -66,27 +74,87 @@ impl Service<Connection> for ConnectionLogging {
             .get::<dyn HttpConnectionFeature>()
             .map(|connection| connection.connection_id().to_owned())
             .unwrap_or_default();
-        let io = LoggedIo { io, id, max_bytes: self.max_bytes };
-        self.next.run(Connection { io: Box::new(io), features })
+        let log = Log {
+            id,
+            max_bytes: self.layer.max_bytes,
+            left: self.layer.max_bytes_per_connection,
+            is_silent: false,
+            is_at_end: false,
+            read: 0,
+            written: 0,
+        };
+        self.next.run(Connection { io: Box::new(LoggedIo { io, log }), features })
     }
 }
 
 struct LoggedIo {
     io: Box<dyn Io>,
-    id: String,
-    max_bytes: usize,
+    log: Log,
 }
 
-impl LoggedIo {
-    fn log(&self, direction: &str, bytes: &[u8]) {
-        let shown = &bytes[..bytes.len().min(self.max_bytes)];
-        tracing::debug!(
+/// What is told of one connection.
+struct Log {
+    id: String,
+    max_bytes: usize,
+    /// The bytes that may still be shown.
+    left: usize,
+    is_silent: bool,
+    /// Whether the peer's last byte has come.
+    is_at_end: bool,
+    read: u64,
+    written: u64,
+}
+
+impl Log {
+    fn read(&mut self, bytes: &[u8]) {
+        // The peer sends no more, and may be asked again.
+        if bytes.is_empty() && std::mem::replace(&mut self.is_at_end, true) {
+            return;
+        }
+        self.show("read", self.read, bytes);
+        self.read += bytes.len() as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.show("write", self.written, bytes);
+        self.written += bytes.len() as u64;
+    }
+
+    fn show(&mut self, direction: &str, offset: u64, bytes: &[u8]) {
+        if self.is_silent
+            || !tracing::enabled!(target: "server_kestrel::connection_log", tracing::Level::TRACE)
+        {
+            return;
+        }
+        let shown = &bytes[..bytes.len().min(self.max_bytes).min(self.left)];
+        tracing::trace!(
             target: "server_kestrel::connection_log",
             connection = self.id,
             direction,
+            offset,
             count = bytes.len(),
-            "{}",
-            HexDump(shown)
+            bytes = %HexDump(shown),
+        );
+        self.left -= shown.len();
+        if self.left == 0 {
+            self.is_silent = true;
+            tracing::trace!(
+                target: "server_kestrel::connection_log",
+                connection = self.id,
+                "as many bytes of the connection are shown as may be"
+            );
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        tracing::trace!(
+            target: "server_kestrel::connection_log",
+            connection = self.id,
+            read = self.read,
+            written = self.written,
+            "the connection has ended"
         );
     }
 }
@@ -99,7 +167,7 @@ impl AsyncRead for LoggedIo {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut *self.io).poll_read(cx, buf))?;
-        self.log("read", &buf.filled()[before..]);
+        self.log.read(&buf.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -107,7 +175,7 @@ impl AsyncRead for LoggedIo {
 impl AsyncWrite for LoggedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(&mut *self.io).poll_write(cx, buf))?;
-        self.log("write", &buf[..count]);
+        self.log.write(&buf[..count]);
         Poll::Ready(Ok(count))
     }
 
@@ -122,7 +190,7 @@ impl AsyncWrite for LoggedIo {
             let written = &buf[..buf.len().min(left)];
             left -= written.len();
             if !written.is_empty() {
-                self.log("write", written);
+                self.log.write(written);
             }
         }
         Poll::Ready(Ok(count))

@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use http::Version;
 use server_abstractions::{App, BoxConnectionService, BoxError, Connection, HttpSchemeFeature};
 
 use crate::activity::Activity;
 use crate::connection::Accepted;
 use crate::detect::{Protocol, detect};
 use crate::driver::Driver;
+use crate::end_reason::EndReason;
 use crate::frames::Frames;
 use crate::http1::Http1;
 use crate::http2::Http2;
@@ -40,13 +42,17 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     let limits = &options.limits;
     let detected = detect(&mut *io, &features, options.protocols, limits, &accepted).await;
     let Some((protocol, prefix)) = detected.inspect_err(|error| {
-        accepted.ends_with(error_type(error));
+        accepted.ends_with(reason_of(error));
     })?
     else {
         return Ok(());
     };
     let activity = Arc::new(Activity::default());
+    accepted.shows(&activity);
     let is_http1 = protocol == Protocol::Http1;
+    if let Some(observation) = accepted.observation() {
+        observation.http_started(&features, if is_http1 { Version::HTTP_11 } else { Version::HTTP_2 });
+    }
     let follower = match protocol {
         Protocol::Http1 => Follower::Http1(Scanner::new(limits.head())),
         Protocol::Http2 => Follower::Http2(Frames::new()),
@@ -79,40 +85,44 @@ async fn serve(options: Arc<HttpServerOptions>, connection: Connection) -> Resul
     }
 }
 
-/// What a connection ends with that failed in this way, as metrics name it.
-pub(crate) fn error_type(error: &(dyn std::error::Error + 'static)) -> &'static str {
+/// What a connection ends with that failed in this way.
+pub(crate) fn reason_of(error: &(dyn std::error::Error + 'static)) -> EndReason {
     let is_parse = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
     let causes = || std::iter::successors(Some(error), |error| error.source());
     if is_disconnect(error) {
-        "connection_reset"
+        EndReason::ConnectionReset
     } else if is_parse {
-        "invalid_request_headers"
+        EndReason::InvalidRequestHeaders
     } else if let Some(error) = causes().find_map(|cause| cause.downcast_ref::<h2::Error>()) {
         of_http2(error)
     } else if causes().any(|cause| cause.is::<io::Error>()) {
-        "io_error"
+        EndReason::IoError
     } else {
-        "other_error"
+        EndReason::OtherError
     }
 }
 
-fn of_http2(error: &h2::Error) -> &'static str {
+fn of_http2(error: &h2::Error) -> EndReason {
+    if error.is_remote() {
+        // What it says is of what the server has done.
+        return EndReason::OtherError;
+    }
     // What h2 adds to its GOAWAY tells apart what the code does not.
     let detail = format!("{error:?}");
     let is_of_head = ["header_list_way_too_large", "too_many_continuations"];
     match error.reason().unwrap_or(h2::Reason::NO_ERROR) {
-        _ if is_of_head.iter().any(|head| detail.contains(head)) => "max_request_headers_total_size_exceeded",
-        h2::Reason::ENHANCE_YOUR_CALM if detail.contains("too_many_data_frames") => {
-            "control_frame_limit_exceeded"
+        _ if is_of_head.iter().any(|head| detail.contains(head)) => {
+            EndReason::MaxRequestHeadersTotalSizeExceeded
         }
-        h2::Reason::ENHANCE_YOUR_CALM => "stream_reset_limit_exceeded",
-        h2::Reason::FLOW_CONTROL_ERROR => "flow_control_window_exceeded",
-        h2::Reason::FRAME_SIZE_ERROR => "invalid_frame_length",
-        h2::Reason::COMPRESSION_ERROR => "error_reading_headers",
-        h2::Reason::STREAM_CLOSED => "frame_after_stream_close",
-        h2::Reason::PROTOCOL_ERROR => "unexpected_frame",
-        h2::Reason::HTTP_1_1_REQUIRED => "invalid_http_version",
-        _ => "other_error",
+        h2::Reason::ENHANCE_YOUR_CALM if detail.contains("too_many_data_frames") => {
+            EndReason::ControlFrameLimitExceeded
+        }
+        h2::Reason::ENHANCE_YOUR_CALM => EndReason::StreamResetLimitExceeded,
+        h2::Reason::FLOW_CONTROL_ERROR => EndReason::FlowControlWindowExceeded,
+        h2::Reason::FRAME_SIZE_ERROR => EndReason::InvalidFrameLength,
+        h2::Reason::COMPRESSION_ERROR => EndReason::ErrorReadingHeaders,
+        h2::Reason::PROTOCOL_ERROR => EndReason::UnexpectedFrame,
+        _ => EndReason::OtherError,
     }
 }
 

@@ -18,6 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::connection::{Accepted, given_up};
+use crate::end_reason::EndReason;
 
 mod header;
 mod prefixed;
@@ -156,7 +157,7 @@ impl Service<Connection> for ProxyProtocol {
                 Ok(None) => Ok(()),
                 Err(error) => {
                     if let Some(accepted) = accepted {
-                        accepted.ends_with("proxy_protocol_error");
+                        accepted.ends_with(EndReason::ProxyProtocolError);
                     }
                     Err(error.into())
                 }

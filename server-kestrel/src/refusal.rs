@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use http::StatusCode;
 
+use crate::end_reason::EndReason;
+
 /// Why a request of HTTP/1.1 is refused. The connection is closed after the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -94,11 +96,11 @@ impl Refusal {
         )
     }
 
-    /// What the connection ends with, as metrics name it.
-    pub(crate) fn error_type(self) -> &'static str {
+    /// What the connection ends with.
+    pub(crate) fn end_reason(self) -> EndReason {
         match self {
-            Self::TlsOverHttp => "tls_not_supported",
-            Self::Http2Preface | Self::UnknownVersion => "invalid_http_version",
+            Self::TlsOverHttp => EndReason::TlsNotSupported,
+            Self::Http2Preface | Self::UnknownVersion => EndReason::InvalidHttpVersion,
             Self::InvalidRequestLine
             | Self::InvalidRequestTarget
             | Self::RequestLineTooLong
@@ -106,9 +108,9 @@ impl Refusal {
             | Self::EncodedNul
             | Self::InvalidConnectTarget
             | Self::ConnectRequired
-            | Self::OptionsRequired => "invalid_request_line",
-            Self::HeadersTooLarge | Self::TrailersTooLarge => "max_request_headers_total_size_exceeded",
-            Self::TooManyHeaders => "max_request_header_count_exceeded",
+            | Self::OptionsRequired => EndReason::InvalidRequestLine,
+            Self::HeadersTooLarge | Self::TrailersTooLarge => EndReason::MaxRequestHeadersTotalSizeExceeded,
+            Self::TooManyHeaders => EndReason::MaxRequestHeaderCountExceeded,
             Self::InvalidContentLength
             | Self::SeveralContentLengths
             | Self::AmbiguousLength
@@ -117,15 +119,15 @@ impl Refusal {
             | Self::MissingHost
             | Self::SeveralHosts
             | Self::InvalidHost
-            | Self::HostMismatch => "invalid_request_headers",
+            | Self::HostMismatch => EndReason::InvalidRequestHeaders,
             Self::InvalidChunkSize
             | Self::InvalidChunkExtension
             | Self::InvalidChunkEnd
             | Self::InvalidTrailer
-            | Self::InvalidBody => "invalid_request_body",
-            Self::HeadTimeout => "request_headers_timeout",
-            Self::BodyTooLarge => "max_request_body_size_exceeded",
-            Self::BodyTooSlow => "min_request_body_data_rate",
+            | Self::InvalidBody => EndReason::InvalidRequestBody,
+            Self::HeadTimeout => EndReason::RequestHeadersTimeout,
+            Self::BodyTooLarge => EndReason::MaxRequestBodySizeExceeded,
+            Self::BodyTooSlow => EndReason::MinRequestBodyDataRate,
         }
     }
 

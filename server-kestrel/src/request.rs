@@ -17,7 +17,7 @@ pub(crate) mod rates;
 mod state;
 pub(crate) mod validation;
 
-pub(crate) use context::ConnectionContext;
+pub(crate) use context::{ConnectionContext, Known};
 pub(crate) use state::RequestState;
 
 use validation::{KnownHost, Malformed};
@@ -70,7 +70,8 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
         let state = self.state(&request);
         if self.context.is_http1 {
             if let Err(refusal) = validation::check(&request, &mut self.host.borrow_mut()) {
-                return Respond::refuse(state, refusal);
+                let mut target = String::new();
+                return Respond::refuse(state, refusal, Known::of(&request, &mut target));
             }
         } else {
             let context = &self.context;
@@ -78,8 +79,14 @@ impl hyper::service::Service<Request<Incoming>> for RequestService {
                 .and_then(|()| Ok(validation::settle_http2(&mut request, context.required_scheme.as_ref())?));
             match settled {
                 Ok(()) => {}
-                Err(Malformed::Reset(reason)) => return Respond::reset(state, reason),
-                Err(Malformed::Refuse(refusal)) => return Respond::refuse(state, refusal),
+                Err(malformed) => {
+                    let mut target = String::new();
+                    let known = Known::of(&request, &mut target);
+                    return match malformed {
+                        Malformed::Reset(reason) => Respond::reset(state, reason, known),
+                        Malformed::Refuse(refusal) => Respond::refuse(state, refusal, known),
+                    };
+                }
             }
         }
         request.extensions_mut().insert(FeatureCollection::from_source(state.clone()));

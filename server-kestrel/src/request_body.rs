@@ -11,6 +11,7 @@ use http_body_util::{Full, Limited};
 use hyper::body::Incoming;
 use server_abstractions::BoxError;
 
+use crate::end_reason::EndReason;
 use crate::protocol::is_disconnect;
 use crate::refusal::Refusal;
 use crate::request::RequestState;
@@ -103,7 +104,7 @@ impl RequestBody {
         self.over();
         let context = &self.state.context;
         if is_disconnect(error) {
-            context.accepted.ends_with("unexpected_end_of_request_content");
+            context.accepted.ends_with(EndReason::UnexpectedEndOfRequestContent);
             self.state.lose_body();
             self.state.fire_aborted();
         } else if context.is_http1 {

@@ -12,8 +12,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use server_abstractions::{Body, BoxError, BoxFuture};
 
+use crate::end_reason::EndReason;
 use crate::refusal::Refusal;
-use crate::request::RequestState;
+use crate::request::{Known, RequestState};
 use crate::request_body::invite;
 
 mod framing;
@@ -46,22 +47,15 @@ impl Respond {
         Self { app, request: Some(UnderWay { state, is_complete: false }) }
     }
 
-    pub(crate) fn refuse(state: Arc<RequestState>, refusal: Refusal) -> Self {
-        state.context.refused(refusal);
+    pub(crate) fn refuse(state: Arc<RequestState>, refusal: Refusal, known: Known<'_>) -> Self {
+        state.context.refused(refusal, known);
         let is_http1 = state.context.is_http1;
         Self::handle(state, Box::pin(std::future::ready(refuse(refusal, is_http1))))
     }
 
     /// Resets the stream of a malformed request of HTTP/2.
-    pub(crate) fn reset(state: Arc<RequestState>, reason: &'static str) -> Self {
-        let peer = state.context.peer();
-        tracing::debug!(
-            connection = peer.id(),
-            peer = peer.address().map(tracing::field::display),
-            reason,
-            "error.type" = "invalid_request_headers",
-            "a malformed request was reset"
-        );
+    pub(crate) fn reset(state: Arc<RequestState>, reason: &'static str, known: Known<'_>) -> Self {
+        state.context.reset(reason, known);
         state.abort_with(h2::Reason::PROTOCOL_ERROR);
         Self::handle(state, Box::pin(std::future::ready(Response::new(Body::empty()))))
     }
@@ -295,7 +289,7 @@ impl ResponseBody {
     fn mismatch(&mut self, what: &str) -> BoxError {
         if let Some(request) = &self.request {
             if request.state.context.is_http1 {
-                request.state.context.accepted.ends_with("response_content_length_mismatch");
+                request.state.context.accepted.ends_with(EndReason::ResponseContentLengthMismatch);
             }
             request
                 .state

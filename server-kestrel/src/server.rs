@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use server_abstractions::{
-    App, BoxFuture, FeatureCollection, IntoService, Lifetime, LifetimeGuard, Running, Server,
-    ServerAddresses, ServerAddressesFeature, StartError,
+    App, BoxFuture, ConnectionObserver, FeatureCollection, IntoService, Lifetime, LifetimeGuard, Running,
+    Server, ServerAddresses, ServerAddressesFeature, ServerDrainFeature, ServerLivenessFeature, StartError,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::capacity::Capacity;
+use crate::drain::Drain;
 use crate::inherited::Inherited;
+use crate::liveness::{self, Liveness, Question};
+use crate::observers::Observers;
 use crate::threads::Workers;
-use crate::{Endpoint, KestrelOptions, plan};
+use crate::{Endpoint, KestrelOptions, plan, tls};
 
 mod listening;
 
@@ -32,6 +34,9 @@ pub struct Kestrel {
     options: watch::Receiver<KestrelOptions>,
     features: FeatureCollection,
     addresses: Arc<ServerAddresses>,
+    questions: mpsc::Receiver<Question>,
+    drain: Arc<Drain>,
+    observers: Observers,
 }
 
 impl Kestrel {
@@ -54,7 +59,37 @@ impl Kestrel {
         let addresses = Arc::new(ServerAddresses::new());
         let mut features = FeatureCollection::new();
         features.set::<dyn ServerAddressesFeature>(addresses.clone());
-        Self { options, features, addresses }
+        let (liveness, questions) = Liveness::new();
+        features.set::<dyn ServerLivenessFeature>(Arc::new(liveness));
+        let drain = Arc::<Drain>::default();
+        features.set::<dyn ServerDrainFeature>(drain.clone());
+        Self { options, features, addresses, questions, drain, observers: Observers::default() }
+    }
+
+    /// Has somebody told what happens on the connections. There may be several; none costs a request anything.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use server_abstractions::{ConnectionEvent, ConnectionObserver};
+    /// use server_kestrel::{Kestrel, KestrelOptions};
+    ///
+    /// struct Ends;
+    ///
+    /// impl ConnectionObserver for Ends {
+    ///     fn observe(&self, event: &ConnectionEvent<'_>) {
+    ///         if let ConnectionEvent::Ended { duration, .. } = event {
+    ///             println!("a connection ended after {duration:?}");
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let server = Kestrel::new(KestrelOptions::default()).observer(Arc::new(Ends));
+    /// # drop(server);
+    /// ```
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
+        self.observers.add(observer);
+        self
     }
 }
 
@@ -78,7 +113,7 @@ impl Server for Kestrel {
 
     fn start(self: Box<Self>, app: App) -> BoxFuture<'static, Result<Running, StartError>> {
         Box::pin(async move {
-            let Self { mut options, features, addresses } = *self;
+            let Self { mut options, features, addresses, questions, drain, observers } = *self;
             let initial = options.borrow_and_update().clone();
             initial.limits.check()?;
             let prefer_urls = addresses.prefer_hosting_urls();
@@ -92,7 +127,7 @@ impl Server for Kestrel {
             };
             let endpoints = plan::endpoints(&initial, urls.clone(), prefer_urls, &activated)?;
             let workers = Workers::start(initial.threads)?;
-            let context = ServeContext { app, features: features.clone(), capacity: Arc::default() };
+            let context = ServeContext { app, features: features.clone(), drain, observers };
             let listening = start_all(&endpoints, &initial, &context, &workers, &mut inherited)?;
             addresses.set_bound(listening.iter().map(|endpoint| endpoint.address().clone()).collect());
 
@@ -107,7 +142,7 @@ impl Server for Kestrel {
                 prefer_urls,
                 activated,
             };
-            tokio::spawn(supervisor.run(options, lifetime.clone(), guard));
+            tokio::spawn(supervisor.run(options, questions, lifetime.clone(), guard));
             let completed = lifetime.completed();
             Ok(Running::new(features, lifetime, async move {
                 completed.await;
@@ -122,7 +157,8 @@ impl Server for Kestrel {
 pub(crate) struct ServeContext {
     pub(crate) app: App,
     pub(crate) features: FeatureCollection,
-    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) observers: Observers,
 }
 
 /// All endpoints, or none: those started before one that fails are dropped with the error.
@@ -169,12 +205,14 @@ impl Supervisor {
     async fn run(
         mut self,
         mut options: watch::Receiver<KestrelOptions>,
+        mut questions: mpsc::Receiver<Question>,
         lifetime: Lifetime,
         guard: LifetimeGuard,
     ) {
         let mut draining = std::pin::pin!(lifetime.draining());
         let mut retiring = std::pin::pin!(lifetime.retiring());
-        let mut can_change = true;
+        let mut announced = std::pin::pin!(lifetime.announced());
+        let (mut can_change, mut can_ask, mut is_announced) = (true, true, false);
         loop {
             tokio::select! {
                 biased;
@@ -187,6 +225,7 @@ impl Supervisor {
                     }
                     break;
                 }
+                () = &mut announced, if !is_announced => is_announced = true,
                 changed = options.changed(), if can_change => match changed {
                     Ok(()) => {
                         let options = options.borrow_and_update().clone();
@@ -194,10 +233,19 @@ impl Supervisor {
                     }
                     Err(_) => can_change = false,
                 },
+                // After the options, so that whoever asks knows that they are in force.
+                question = questions.recv(), if can_ask => match question {
+                    Some(question) => liveness::ask(self.listening.iter().map(Listening::heart), question),
+                    None => can_ask = false,
+                },
+            }
+            if is_announced {
+                // Those that a reload has made anew too.
+                self.listening.iter().for_each(Listening::announce);
             }
         }
-        // What the options still hold must not listen on.
-        drop(options);
+        // Nobody answers from here on, and what the options still hold must not listen on.
+        drop((options, questions));
         self.stop(&lifetime).await;
         drop(guard);
     }
@@ -207,8 +255,13 @@ impl Supervisor {
         plan::endpoints(options, self.urls.clone(), self.prefer_urls, &self.activated)
     }
 
-    /// Goes over to new options; what fails leaves the rest as it is.
+    /// Goes over to new options, the same ones too; what fails leaves the rest as it is.
     async fn reload(&mut self, options: &KestrelOptions) {
+        self.go_over_to(options).await;
+        tls::look_again().await;
+    }
+
+    async fn go_over_to(&mut self, options: &KestrelOptions) {
         let mut none = Inherited::default();
         let endpoints = match self.plan(options) {
             Ok(endpoints) => endpoints,
@@ -230,7 +283,7 @@ impl Supervisor {
                     match listening.change(endpoint, options, &self.context).await {
                         Ok(retired) => self.retired.extend(retired),
                         Err(error) => {
-                            tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the endpoint cannot be changed and goes on as it was, until options come anew");
+                            tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the endpoint cannot be changed and goes on as it was; mend it, and have the configuration read again (SIGHUP under the host)");
                         }
                     }
                     self.listening.push(listening);
@@ -259,7 +312,7 @@ impl Supervisor {
                     self.listening.push(listening);
                 }
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the new endpoint cannot be listened on");
+                    tracing::error!(error = &error as &dyn std::error::Error, %endpoint, "the new endpoint cannot be listened on, and nothing listens there until the configuration is read again (SIGHUP under the host)");
                 }
             }
         }

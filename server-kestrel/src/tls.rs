@@ -16,9 +16,12 @@ use tower_service::Service;
 
 use crate::HttpProtocols;
 use crate::connection::{Accepted, given_up};
+use crate::end_reason::EndReason;
+use crate::observers::HandshakeWatch;
 
 mod certificate;
 mod client_certificates;
+mod configured_at;
 mod crypto;
 mod handshake;
 mod inspection;
@@ -32,9 +35,12 @@ pub use certificate::{CertificateFile, ServerCertificate};
 pub use client_certificates::{
     ClientCertificateMode, ClientCertificateRoots, ClientCertificateValidation, ClientCertificates,
 };
+pub use configured_at::ConfiguredAt;
 pub use options::{CertificateSelector, ClientHello, HttpsOptions, OnClientHello, SniOptions, TlsVersions};
 pub use sessions::{SessionOptions, TicketKeys};
 pub use store::{FindCertificate, StoredCertificate};
+
+pub(crate) use reloadable::look_again;
 
 use handshake::Handshake;
 use policy::Policies;
@@ -137,13 +143,18 @@ impl Service<Connection> for Tls {
         Box::pin(async move {
             let accepted = connection.features.get::<Accepted>();
             // In a box of its own, which is gone afterwards: its state is large, and the connection may live long.
+            let watch = HandshakeWatch::begin(accepted.as_ref(), &connection.features);
             let handshake = Box::pin(accept(terms, connection));
-            match handshake.await {
+            let shaken = handshake.await;
+            if let Some(watch) = watch {
+                watch.over_with(&shaken);
+            }
+            match shaken {
                 Ok(Some(connection)) => next.run(connection).await,
                 Ok(None) => Ok(()),
                 Err(error) => {
                     if let Some(accepted) = accepted {
-                        accepted.ends_with("tls_handshake_failed");
+                        accepted.ends_with(EndReason::TlsHandshakeFailed);
                     }
                     Err(error.into())
                 }

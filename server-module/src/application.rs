@@ -3,12 +3,15 @@
 mod failures;
 mod keep;
 mod offline;
+mod processes;
 mod slot;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use hosting::server_abstractions::HttpMaxRequestBodySizeFeature;
 use hosting::{Body, BoxFuture, Request, RequestFeatures, Response};
@@ -19,6 +22,7 @@ use crate::{ApplicationOptions, SettingsError, pages};
 
 use failures::Failures;
 use offline::Offline;
+use processes::Processes;
 use slot::{Slot, Unavailable};
 
 /// Reads the options anew.
@@ -35,7 +39,11 @@ pub(crate) struct Application {
     https_port: Option<u16>,
     /// Where processes are started and watched, whatever becomes of the thread that a request came on.
     runtime: Handle,
+    /// Starts and replacements that are under way.
+    under_way: TaskTracker,
     slots: Box<[Slot]>,
+    /// Processes that are in none of these.
+    others: Processes,
     /// Which slot has had the last request.
     next: AtomicUsize,
     failures: Failures,
@@ -53,11 +61,13 @@ impl Application {
         let count = options.settings.processes_per_application.max(1);
         Arc::new(Self {
             slots: (0..count).map(|_| Slot::default()).collect(),
+            others: Processes::default(),
             https_port,
             runtime: Handle::current(),
+            under_way: TaskTracker::new(),
             next: AtomicUsize::new(0),
-            failures: Failures::new(options.settings.rapid_fails_per_minute),
-            offline: Arc::new(Offline::new(&options.folder)),
+            failures: Failures::new(options.settings.rapid_fails_per_minute).of(&options.name),
+            offline: Arc::new(Offline::new(&options)),
             is_stopping: AtomicBool::new(false),
             last_exit: Mutex::default(),
             launch: Mutex::new(Arc::new(options.clone())),
@@ -77,15 +87,14 @@ impl Application {
         // A process may end between the look at it and the request to it; another one is started then.
         let mut failure = None;
         for _ in 0..3 {
-            if self.offline.is_on()
-                && let Some(page) = self.offline.page().await
-            {
+            if let Some(page) = self.offline.page() {
                 return pages::offline(page);
             }
             let slot = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
             let backend = match self.slots[slot].backend(&self, slot).await {
                 Ok(backend) => backend,
                 Err(Unavailable::Stopping) => return pages::stopping(),
+                Err(Unavailable::GivenUp) => continue,
                 Err(Unavailable::Failed(reason)) => return self.start_failure(&reason),
             };
             let Some(in_flight) = backend.enter() else { continue };
@@ -154,6 +163,33 @@ impl Application {
         Ok(())
     }
 
+    /// Runs whatever becomes of whoever has asked for it; a stop waits for it.
+    fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.under_way.spawn_on(future, &self.runtime)
+    }
+
+    /// Starts no process from now on, and gives up the starts that are under way. Processes that are there go on.
+    pub(crate) fn start_no_more(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.slots.iter().for_each(Slot::give_up_starts);
+    }
+
+    /// Replaces all processes by new ones, with settings that are read anew, and forgets what has failed before.
+    async fn recycle(self: Arc<Self>) -> Result<(), String> {
+        let application = Arc::clone(&self);
+        let refreshed = tokio::task::spawn_blocking(move || application.refresh()).await;
+        refreshed.map_err(|error| error.to_string())??;
+        // Whoever asks for it has changed something.
+        self.failures.forget();
+        for (number, slot) in self.slots.iter().enumerate() {
+            slot.replace(&self, number, "recycled").await?;
+        }
+        Ok(())
+    }
+
     async fn end_all(&self, reason: &'static str) {
         let ends = self.slots.iter().map(|slot| slot.end(self, reason));
         futures_util::future::join_all(ends).await;
@@ -191,27 +227,26 @@ impl Managed for Kept {
             name: application.options.name.clone(),
             hosting_model: "outOfProcess",
             state: application.state(),
-            workers: slots.iter().filter_map(Slot::status).collect(),
+            workers: slots.iter().filter_map(Slot::status).chain(application.others.status()).collect(),
             starts: slots.iter().map(Slot::starts).sum(),
             failures: application.failures.total(),
+            startup_time_limit: application.launch().settings.startup_time_limit,
             last_exit: application.last_exit.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }
 
     fn recycle(&self) -> BoxFuture<'_, Result<(), String>> {
-        Box::pin(async {
-            let application = Arc::clone(&self.0);
-            let refreshed = tokio::task::spawn_blocking(move || application.refresh()).await;
-            refreshed.map_err(|error| error.to_string())??;
-            for (number, slot) in self.0.slots.iter().enumerate() {
-                slot.replace(&self.0, number, "recycled").await?;
-            }
-            Ok(())
-        })
+        // It goes on when nobody waits for it any more: half done, it would leave a process that nobody ends.
+        let recycling = self.0.spawn(Arc::clone(&self.0).recycle());
+        Box::pin(async { recycling.await.map_err(|error| error.to_string())? })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {
-        self.0.is_stopping.store(true, Ordering::Release);
-        Box::pin(self.0.end_all("the module stops"))
+        self.0.start_no_more();
+        Box::pin(async {
+            self.0.end_all("the module stops").await;
+            self.0.under_way.close();
+            self.0.under_way.wait().await;
+        })
     }
 }

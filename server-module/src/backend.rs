@@ -1,8 +1,10 @@
 //! A process of an application that requests are forwarded to.
 
+mod address;
 mod clock;
 mod in_flight;
 mod port;
+mod socket;
 mod start;
 mod stop;
 mod upstream;
@@ -13,14 +15,15 @@ use std::time::Duration;
 use hosting::HeaderValue;
 use tokio::time::Instant;
 
-use crate::status::WorkerStatus;
-use crate::worker::{Exit, Listening, Worker, listening, memory};
+use crate::status::{WorkerState, WorkerStatus};
+use crate::worker::{Exit, Worker, memory};
 
+use address::Address;
 pub(crate) use clock::Progress;
 use in_flight::Gate;
 pub(crate) use in_flight::InFlight;
-use start::StartFailure;
-pub(crate) use start::start;
+pub(crate) use port::has_own_port;
+pub(crate) use start::{StartFailure, Unready, start};
 use upstream::Pool;
 pub(crate) use upstream::{SendError, Upstream};
 
@@ -94,17 +97,11 @@ impl Backend {
     pub(crate) async fn ended(&self) -> Exit {
         let exit = self.worker.ended().await;
         // What has started the server may end before it.
-        while self.is_listening().await {
+        while self.pool.address().is_listening().await {
             tokio::time::sleep(start::LOOK_LATER).await;
         }
         self.is_over.store(true, Ordering::Release);
         exit
-    }
-
-    async fn is_listening(&self) -> bool {
-        let (port, guard) = (self.port, self.worker.guard());
-        let found = tokio::task::spawn_blocking(move || listening(port, guard)).await;
-        found.is_ok_and(|found| found == Listening::Worker)
     }
 
     pub(crate) fn age(&self) -> Duration {
@@ -119,6 +116,7 @@ impl Backend {
     pub(crate) fn status(&self) -> WorkerStatus {
         WorkerStatus {
             pid: self.pid(),
+            state: if self.is_closed() { WorkerState::Stopping } else { WorkerState::Running },
             port: Some(self.port),
             uptime: self.age(),
             requests: Some(self.requests.load(Ordering::Relaxed)),

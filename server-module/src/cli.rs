@@ -2,6 +2,8 @@
 
 mod arguments;
 mod client;
+mod help;
+mod program;
 mod table;
 
 use std::ffi::OsString;
@@ -10,11 +12,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use hosting::Endpoint;
+use crate::{ModuleOptions, SettingsError, Surroundings};
 
-use crate::{HostingModel, ModuleOptions, SettingsError, Surroundings};
-
-use arguments::{Command, HELP, RunOptions, Settings};
+use arguments::{Command, RunOptions, Settings};
 use client::{Client, ClientError};
 
 /// Something could not be done, or settings are wrong.
@@ -34,8 +34,8 @@ const NOBODY: u8 = 3;
 /// | 3 | no module answers at the control socket |
 pub fn run_command_line(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let code = match Command::parse(arguments) {
-        Ok(Command::Help) => {
-            print(HELP);
+        Ok(Command::Help(of)) => {
+            print(help::of(of));
             0
         }
         Ok(Command::Version) => {
@@ -48,10 +48,9 @@ pub fn run_command_line(arguments: impl IntoIterator<Item = OsString>) -> ExitCo
             let status = client.status().await?;
             Ok(if is_json { status.to_string() + "\n" } else { table::status(&status) })
         }),
-        Ok(Command::Recycle { settings, application }) => told(&settings, async |client| {
-            client.recycle(&application).await?;
-            Ok(format!("{application} has new processes\n"))
-        }),
+        Ok(Command::Recycle { settings, application }) => {
+            told(&settings, async |client| Ok(table::recycled(&client.recycle(&application).await?)))
+        }
         Ok(Command::Stop(settings)) => told(&settings, async |client| {
             client.stop().await?;
             Ok("the module has ended\n".to_owned())
@@ -80,7 +79,7 @@ fn fail_with(error: &SettingsError) -> u8 {
 }
 
 fn run(options: RunOptions) -> u8 {
-    let options = match read(options) {
+    let options = match read(options).and_then(checked) {
         Ok(options) => options,
         Err(code) => return code,
     };
@@ -102,36 +101,26 @@ fn run(options: RunOptions) -> u8 {
 
 fn read(options: RunOptions) -> Result<ModuleOptions, u8> {
     let surroundings = surroundings()?;
-    let RunOptions::Program { program, arguments, urls, is_in_process } = options else {
-        let RunOptions::Settings(settings) = options else { return Err(WRONG_USE) };
-        return load(&settings, &surroundings);
-    };
-    let mut options =
-        ModuleOptions::for_program(program, arguments, &surroundings).map_err(|error| fail_with(&error))?;
-    for url in &urls {
-        Endpoint::url(url).map_err(|error| {
-            fail(format_args!("--urls {url}: {error}"));
-            FAILED
-        })?;
+    match options {
+        RunOptions::Settings(settings) => load(&settings, &surroundings),
+        RunOptions::Program(program) => program::read(program, &surroundings),
     }
-    let urls = urls.iter().map(String::as_str);
-    options = options.at_urls(urls, &surroundings).map_err(|error| fail_with(&error))?;
-    if is_in_process {
-        for application in &mut options.applications {
-            application.settings.hosting_model = HostingModel::InProcess;
-        }
-    }
-    Ok(options)
 }
 
 fn check(settings: &Settings) -> u8 {
-    match surroundings().and_then(|surroundings| load(settings, &surroundings)) {
+    match surroundings().and_then(|surroundings| load(settings, &surroundings)).and_then(checked) {
         Ok(options) => {
             print(&table::checked(&options));
             0
         }
         Err(code) => code,
     }
+}
+
+/// The options, if the system has what they need.
+fn checked(mut options: ModuleOptions) -> Result<ModuleOptions, u8> {
+    options.check_system().map_err(|error| fail_with(&error))?;
+    Ok(options)
 }
 
 fn surroundings() -> Result<Surroundings, u8> {
@@ -142,11 +131,14 @@ fn surroundings() -> Result<Surroundings, u8> {
 }
 
 fn load(settings: &Settings, surroundings: &Surroundings) -> Result<ModuleOptions, u8> {
-    let file = settings.file().map_err(|error| {
+    ModuleOptions::load(file(settings)?, surroundings).map_err(|error| fail_with(&error))
+}
+
+fn file(settings: &Settings) -> Result<PathBuf, u8> {
+    settings.file().map_err(|error| {
         fail(error);
         FAILED
-    })?;
-    ModuleOptions::load(file, surroundings).map_err(|error| fail_with(&error))
+    })
 }
 
 /// Asks the module that runs, and prints the answer.
@@ -180,9 +172,14 @@ fn socket(settings: &Settings) -> Result<PathBuf, u8> {
     if let Some(socket) = &settings.control {
         return Ok(socket.clone());
     }
-    let options = load(settings, &surroundings()?)?;
-    options.control_socket.ok_or_else(|| {
-        fail("the settings have no Module:ControlSocket, so nobody can be asked; add it, or give --control");
+    let surroundings = surroundings()?;
+    let file = file(settings)?;
+    let socket = ModuleOptions::control_socket_of(&file, &surroundings).map_err(|error| fail_with(&error))?;
+    socket.ok_or_else(|| {
+        fail(format_args!(
+            "{} has no Module:ControlSocket, so nobody can be asked; add it and start the module again, or give --control",
+            file.display()
+        ));
         FAILED
     })
 }

@@ -10,3 +10,6 @@ mod split;
 pub use self::expand::{expand, lookup};
 pub use self::program::{ProgramError, find_program, local_path};
 pub use self::split::split;
+
+pub(crate) use self::expand::unset_variables;
+pub(crate) use self::split::has_open_quote;

@@ -1,19 +1,25 @@
 //! The section `Module` of the module's file.
 
+mod again;
 mod application;
 mod check;
+mod effects;
 mod given;
 mod keys;
 mod options;
+mod program;
+mod source;
 mod surroundings;
+mod system;
 
 use std::path::{Path, PathBuf};
 
-use hosting::{Configuration, HostEnvironment, KestrelOptions, LogLevels, kestrel_endpoints};
+use hosting::{Configuration, Endpoint, HostEnvironment, KestrelOptions, LogLevels, kestrel_endpoints};
 
 use self::keys::Keys;
+use self::source::Source;
 use crate::error::Problems;
-use crate::{AspNetCore, PathPrefix, Route, Routes, SettingsError, WebConfig, command};
+use crate::{AspNetCore, PathPrefix, Route, Routes, SettingsError, WebConfig};
 
 pub(crate) use self::given::GivenEndpoints;
 pub use self::options::{ApplicationOptions, RecycleOptions, WorkerLimits};
@@ -72,8 +78,10 @@ pub struct ModuleOptions {
     pub notes: Vec<String>,
     /// The endpoints as they were written.
     pub(crate) given: GivenEndpoints,
-    /// The file that they are from, and what it was read in.
-    source: Option<(PathBuf, Surroundings)>,
+    /// The file that they are from.
+    source: Option<Source>,
+    /// Where each key stands.
+    places: Option<Configuration>,
 }
 
 impl ModuleOptions {
@@ -84,32 +92,29 @@ impl ModuleOptions {
     /// side by side. The error has all faults, each with key and place; a file that is no JSON has one. Of a certificate,
     /// an endpoint or the limits it has the first.
     pub fn load(file: impl AsRef<Path>, surroundings: &Surroundings) -> Result<Self, SettingsError> {
-        let file = surroundings.folder.join(file);
-        let folder = file.parent().map(Path::to_owned).unwrap_or_default();
-        let surroundings = Surroundings { folder, variables: surroundings.variables.clone() };
-        let variables = surroundings.variables.iter().cloned().map(|(name, value)| (name, value, None));
+        let source = Source::new(file.as_ref(), surroundings);
+        let layers = source.read()?;
         let mut problems = Problems::default();
-        let alone = Configuration::builder().json_file(&file, false);
-        let layers = alone.build().and_then(|alone| {
-            // The environment has other keys at its top.
-            let top = alone.section("");
-            let mut top = Keys::new(&top, &mut problems);
-            top.only(&TOP);
-            let logging = top.section("Logging");
-            top.of(&logging).only(&["LogLevel"]);
-            Configuration::builder().chain(&alone).environment_variables(None, variables).build()
-        });
-        match layers {
-            Ok(configuration) => {
-                let mut options = read(&configuration, &surroundings, problems)?;
-                options.source = Some((file, surroundings));
-                Ok(options)
-            }
-            Err(error) => {
-                problems.push(keys::with_cause(&error));
-                problems.or_missing(None)
-            }
-        }
+        layers.check_top(&mut problems);
+        let mut options = read(&layers.all, &source.surroundings, Some(&source.file), problems)?;
+        options.source = Some(source);
+        Ok(options)
+    }
+
+    /// The path of the control socket as a file and the environment have it. Nothing else is looked at, so that a module
+    /// can be asked whatever has become of its file since it was started.
+    ///
+    /// # Errors
+    /// The file cannot be read or is no JSON, or this key is wrong.
+    pub(crate) fn control_socket_of(
+        file: &Path,
+        surroundings: &Surroundings,
+    ) -> Result<Option<PathBuf>, SettingsError> {
+        let source = Source::new(file, surroundings);
+        let section = source.read()?.all.section(ROOT);
+        let mut problems = Problems::default();
+        let socket = control_socket(&mut Keys::new(&section, &mut problems), &source.surroundings);
+        problems.or(socket)
     }
 
     /// Reads the options of an application again from the file that these are from; none if they are from no file.
@@ -117,16 +122,9 @@ impl ModuleOptions {
         &self,
         application: &ApplicationOptions,
     ) -> Option<impl Fn() -> Result<ApplicationOptions, SettingsError> + Send + Sync + 'static> {
-        let (file, surroundings) = self.source.clone()?;
-        let name = application.name.clone();
-        Some(move || {
-            let applications = Self::load(&file, &surroundings)?.applications;
-            applications.into_iter().find(|application| application.name == name).ok_or_else(|| {
-                let mut problems = Problems::default();
-                problems.push(format_args!("{}: Module:Applications:{name} is gone", file.display()));
-                problems.finish()
-            })
-        })
+        let source = self.source.clone()?;
+        let application = application.clone();
+        Some(move || again::read(&source, &application))
     }
 
     /// Reads the section `Module` of a configuration; relative paths start from the folder of the surroundings.
@@ -137,86 +135,30 @@ impl ModuleOptions {
         configuration: &Configuration,
         surroundings: &Surroundings,
     ) -> Result<Self, SettingsError> {
-        read(configuration, surroundings, Problems::default())
+        read(configuration, surroundings, None, Problems::default())
     }
 
-    /// One program without any file: out of process, at `http://localhost:5000`, for all hosts and paths. The path is
-    /// relative to the folder of the surroundings, which is the application's; a `web.config` there is not read.
-    ///
-    /// # Errors
-    /// There is no such program, or it may not be executed.
-    pub fn for_program(
-        program: impl AsRef<Path>,
-        arguments: impl IntoIterator<Item = impl Into<String>>,
-        surroundings: &Surroundings,
-    ) -> Result<Self, SettingsError> {
-        let mut problems = Problems::default();
-        let path = surroundings.folder.join(&program);
-        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let found = match path.to_str() {
-            Some(text) => command::find_program(text, &surroundings.folder, None)
-                .map_err(|error| problems.push(error))
-                .ok(),
-            None => {
-                problems.push(format_args!(
-                    "the path {} is not in UTF-8; give the program another name",
-                    path.display()
-                ));
-                None
-            }
+    /// The endpoints with TLS that have no certificate.
+    pub(crate) fn without_certificate(&self) -> impl Iterator<Item = &Endpoint> {
+        let defaults = self.kestrel.https_defaults.as_ref();
+        let has_default = defaults.is_some_and(|https| !https.needs_certificate());
+        let is_without = move |endpoint: &&Endpoint| {
+            !has_default && endpoint.https.as_ref().is_some_and(|https| https.needs_certificate())
         };
-        let application = found.map(|program| ApplicationOptions {
-            arguments: arguments.into_iter().map(Into::into).collect(),
-            ..ApplicationOptions::new(name, surroundings.folder.clone(), program)
-        });
-        let options = application.map(|application| Self {
+        self.kestrel.endpoints.iter().filter(is_without)
+    }
+
+    fn empty() -> Self {
+        Self {
             kestrel: KestrelOptions::default(),
             control_socket: None,
             log_levels: LogLevels::default(),
-            applications: vec![application],
+            applications: Vec::new(),
             notes: Vec::new(),
             given: GivenEndpoints::default(),
             source: None,
-        });
-        problems.or_missing(options)
-    }
-
-    /// Puts endpoints at these addresses, called `url0` and on, over those that there are. In the environment Development
-    /// (`ASPNETCORE_ENVIRONMENT` of the surroundings) https addresses have the user's certificate for development.
-    ///
-    /// # Errors
-    /// An address cannot be understood, or the certificate cannot be made.
-    #[doc(alias = "UseUrls")]
-    pub fn at_urls<'a>(
-        mut self,
-        urls: impl IntoIterator<Item = &'a str>,
-        surroundings: &Surroundings,
-    ) -> Result<Self, SettingsError> {
-        let mut problems = Problems::default();
-        let keys = urls.into_iter().enumerate();
-        let keys: Vec<_> =
-            keys.map(|(number, url)| (format!("{ROOT}:Endpoints:url{number}:Url"), url)).collect();
-        let values = keys.iter().map(|(key, url)| (key.as_str(), *url));
-        match Configuration::builder().values(values).build() {
-            Ok(configuration) => {
-                let section = configuration.section(ROOT);
-                self.given = GivenEndpoints::read(&section, &surroundings.folder);
-                let environment = environment(&surroundings.folder);
-                if let Err(errors) = kestrel_endpoints::apply(&section, &environment, &mut self.kestrel) {
-                    errors.iter().for_each(|error| problems.push(keys::with_cause(error)));
-                }
-            }
-            Err(error) => problems.push(keys::with_cause(&error)),
+            places: None,
         }
-        let name = ["ASPNETCORE_ENVIRONMENT", "DOTNET_ENVIRONMENT"];
-        let name = name.iter().find_map(|name| command::lookup(&surroundings.variables, name));
-        if name.is_some_and(|name| name.eq_ignore_ascii_case("Development")) {
-            match kestrel_endpoints::use_development_certificate(&mut self.kestrel) {
-                Ok(notes) => self.notes.extend(notes),
-                Err(error) => problems.push(keys::with_cause(&error)),
-            }
-        }
-        problems.or(self)
     }
 
     /// The routes of an endpoint, by its name; `None` is the endpoint of [`KestrelOptions`] when none is configured. The
@@ -234,48 +176,53 @@ impl ModuleOptions {
 fn read(
     configuration: &Configuration,
     surroundings: &Surroundings,
+    file: Option<&Path>,
     mut problems: Problems,
 ) -> Result<ModuleOptions, SettingsError> {
     let section = configuration.section(ROOT);
-    let mut options = ModuleOptions {
-        kestrel: KestrelOptions::default(),
-        control_socket: None,
-        log_levels: LogLevels::default(),
-        applications: Vec::new(),
-        notes: Vec::new(),
-        given: GivenEndpoints::read(&section, &surroundings.folder),
-        source: None,
-    };
+    let given = GivenEndpoints::read(&section, &surroundings.folder);
+    let mut options = ModuleOptions { given, ..ModuleOptions::empty() };
     match LogLevels::of(configuration) {
         Ok(levels) => options.log_levels = levels,
         Err(errors) => errors.iter().for_each(|error| problems.push(error)),
     }
     let mut keys = Keys::new(&section, &mut problems);
     keys.only(&[&["Applications", "ControlSocket"][..], &kestrel_endpoints::KEYS].concat());
-    let socket = keys.text("ControlSocket");
-    options.control_socket = socket.map(|path| surroundings.folder.join(path));
-    let too_long = options.control_socket.as_ref().filter(|path| path.as_os_str().len() > MAX_SOCKET_PATH);
-    if too_long.is_some() {
-        keys.wrong(
-            "ControlSocket",
-            format_args!("the path has more than {MAX_SOCKET_PATH} bytes, which no Unix socket can have"),
-        );
-    }
+    options.control_socket = control_socket(&mut keys, surroundings);
     let environment = environment(&surroundings.folder);
     if let Err(errors) = kestrel_endpoints::apply(&section, &environment, &mut options.kestrel) {
         errors.iter().for_each(|error| keys.push(keys::with_cause(error)));
     }
-    keys.section("Applications");
-    let applications = section.section("Applications");
-    if applications.children().next().is_none() {
-        problems.push("Module:Applications: there is none; expected one application at least, by its name");
+    let before = keys.problems();
+    let applications =
+        keys.named("Applications", "a section of applications by their names: { \"shop\": { ... } }");
+    if applications.is_empty() && keys.problems() == before {
+        let place = file.map(|file| format!(" ({})", file.display())).unwrap_or_default();
+        keys.push(format_args!(
+            "{ROOT}:Applications{place}: there is none; expected one application at least, by its name"
+        ));
     }
     let mut are_known = true;
-    for section in applications.children() {
+    for section in applications {
         are_known &= application::read(&section, surroundings, &mut options, &mut problems);
     }
     check::check(&options, configuration, are_known, &mut problems);
+    options.places = Some(configuration.clone());
     problems.or(options)
+}
+
+/// The path of the control socket, if there is one and it can be one.
+fn control_socket(keys: &mut Keys<'_>, surroundings: &Surroundings) -> Option<PathBuf> {
+    const KEY: &str = "ControlSocket";
+    let path = surroundings.folder.join(keys.text(KEY)?);
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        keys.wrong(
+            KEY,
+            format_args!("the path has more than {MAX_SOCKET_PATH} bytes, which no Unix socket can have"),
+        );
+        return None;
+    }
+    Some(path)
 }
 
 /// What a host would find: relative paths start from the folder.

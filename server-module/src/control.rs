@@ -1,14 +1,15 @@
 //! The socket of commands to the module: HTTP on a Unix socket, which its owner and root may open.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use hosting::header::{CONTENT_TYPE, HeaderValue};
 use hosting::server_abstractions::{App, Server};
 use hosting::server_kestrel::Kestrel;
 use hosting::{
     ApplicationLifetime, Body, BoxError, BoxFuture, Endpoint, HostedService, KestrelOptions, Method, Request,
-    Response, Running, SocketOptions, StatusCode,
+    Response, Running, SocketOptions, StartError, StatusCode,
 };
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
@@ -32,6 +33,36 @@ pub(crate) struct Control {
     path: PathBuf,
     applications: Applications,
     running: Option<Running>,
+    file: SocketFile,
+}
+
+/// The file of the socket, for who ends the module without a stop.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode, once it is listened on.
+    own: Arc<OnceLock<(u64, u64)>>,
+}
+
+impl SocketFile {
+    fn note(&self) {
+        if let Some(own) = self.found() {
+            let _ = self.own.set(own);
+        }
+    }
+
+    /// Removes the file, unless somebody has replaced it.
+    pub(crate) fn remove(&self) {
+        if self.own.get().is_some_and(|own| self.found() == Some(*own)) {
+            // There is nobody left who could do it better.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    fn found(&self) -> Option<(u64, u64)> {
+        let file = self.path.symlink_metadata().ok()?;
+        Some((file.dev(), file.ino()))
+    }
 }
 
 /// What `GET /status` answers.
@@ -51,11 +82,17 @@ struct Failure {
 
 impl Control {
     pub(crate) fn new(path: PathBuf, applications: Applications) -> Self {
-        Self { path, applications, running: None }
+        let file = SocketFile { path: path.clone(), own: Arc::default() };
+        Self { path, applications, running: None, file }
+    }
+
+    pub(crate) fn file(&self) -> SocketFile {
+        self.file.clone()
     }
 
     async fn listen(&mut self, lifetime: ApplicationLifetime) -> Result<(), BoxError> {
-        let mut endpoint = Endpoint::url(&format!("http://unix:{}", self.path.display()))?;
+        let url = format!("http://unix:{}", self.path.display());
+        let mut endpoint = Endpoint::url(&url)?.configured_at("Module:ControlSocket");
         endpoint.socket_options = SocketOptions { unix_mode: Some(0o600), ..SocketOptions::default() };
         let mut options = KestrelOptions { endpoints: vec![endpoint], ..KestrelOptions::default() };
         // Sockets that the module was handed are for its clients.
@@ -70,9 +107,29 @@ impl Control {
             let commands = Arc::clone(&commands);
             async move { commands.obey(request.method().clone(), request.uri().path().to_owned()).await }
         });
-        self.running = Some(Box::new(Kestrel::new(options)).start(app).await?);
+        let started = Box::new(Kestrel::new(options)).start(app).await;
+        self.running = Some(started.map_err(|error| refused(&self.path, error))?);
+        self.file.note();
         Ok(())
     }
+}
+
+/// Why the socket cannot be listened on, for whoever has named it.
+fn refused(path: &Path, error: StartError) -> StartError {
+    let shown = path.display();
+    let is_socket = || path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
+    if !error.is_address_in_use() {
+        return StartError::new("there is no control socket (Module:ControlSocket)").with_source(error);
+    }
+    let reason = match is_socket() {
+        true => format!(
+            "another module answers at the control socket {shown}; end it by 'server-module stop --control {shown}', or name another path in Module:ControlSocket"
+        ),
+        false => format!(
+            "the control socket cannot be {shown}, where something else is; name another path in Module:ControlSocket"
+        ),
+    };
+    StartError::address_in_use(reason)
 }
 
 impl HostedService for Control {

@@ -8,12 +8,18 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
     problems: Vec<String>,
+    /// The program that a file with these faults names, and where.
+    pub(crate) process_path: Option<(String, String)>,
 }
 
 impl SettingsError {
     /// The lines, in the order in which the files and keys were read. There is one at least.
     pub fn problems(&self) -> impl ExactSizeIterator<Item = &str> {
         self.problems.iter().map(String::as_str)
+    }
+
+    pub(crate) fn naming(self, process_path: Option<(String, String)>) -> Self {
+        Self { process_path, ..self }
     }
 }
 
@@ -36,6 +42,11 @@ pub(crate) struct Problems {
 }
 
 impl Problems {
+    /// The error of the only thing that is wrong.
+    pub(crate) fn one(problem: impl fmt::Display) -> SettingsError {
+        SettingsError { problems: vec![problem.to_string()], process_path: None }
+    }
+
     pub(crate) fn push(&mut self, problem: impl fmt::Display) {
         if self.found.len() < MOST {
             self.found.push(problem.to_string());
@@ -74,6 +85,6 @@ impl Problems {
         if self.left_out > 0 {
             problems.push(format!("and {} more", self.left_out));
         }
-        SettingsError { problems }
+        SettingsError { problems, process_path: None }
     }
 }

@@ -4,6 +4,7 @@ mod body;
 mod request;
 mod response;
 mod upgrade;
+mod watched;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -125,7 +126,7 @@ impl Exchange {
         if upgrade.is_some_and(|upgrade| upgrade.is_refused_by(parts.status)) {
             return pages::bad_gateway();
         }
-        response::edit(&mut parts.headers, &options.settings.handler_settings);
+        response::edit(&mut parts, &options.settings.handler_settings);
         let body = body::Relayed::new(body, upstream, self).at_hand_if_over().await;
         Response::from_parts(parts, body)
     }
@@ -141,6 +142,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "the process takes no connection: {error}"),
+            Self::Exchange(SendError::Failed(error)) if error.is_parse_too_large() => {
+                f.write_str("the head of the answer is longer than 64 KiB, or has more than 100 fields")
+            }
             Self::Exchange(SendError::Failed(error)) => match std::error::Error::source(error) {
                 Some(source) => write!(f, "{error}: {source}"),
                 None => write!(f, "{error}"),

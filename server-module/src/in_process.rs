@@ -2,22 +2,22 @@
 
 mod failures;
 mod life;
+mod listening;
 mod looks;
 mod notify;
+mod offline;
 mod program;
 mod queue;
 mod supervisor;
 mod view;
 
 use std::fmt;
-use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hosting::{
-    Address, ApplicationLifetime, BoundEndpoint, BoxError, BoxFuture, Endpoint, HostedService, StartError,
-};
+use hosting::{Address, ApplicationLifetime, BoxError, BoxFuture, HostedService, StartError};
 use tokio::sync::{mpsc, oneshot};
 
+use self::listening::Listening;
 use self::program::Program;
 use self::supervisor::Supervisor;
 use self::view::View;
@@ -44,6 +44,9 @@ use crate::{ApplicationOptions, ApplicationStatus, ModuleOptions, SettingsError}
 ///   reads: endpoints, certificates and limits as they stand in the section `Module`, passwords among them. They stand in
 ///   the place of addresses of its own. The limit of bodies is `MaxAllowedContentLength`. A program without `hosting` serves
 ///   sockets of the protocol of systemd as it likes.
+///
+/// What a worker prints goes where that of the module goes, unless `StdoutLogEnabled` has it written to a file. The file
+/// `app_offline.htm` has no effect, which is a warning.
 ///
 /// All processes of a worker end with it, and with the module, however that ends.
 #[derive(Clone)]
@@ -79,14 +82,14 @@ impl InProcess {
     /// # Errors
     /// An endpoint cannot be listened on, or the user or the group of the application is not known.
     pub fn bind(module: &ModuleOptions, application: &ApplicationOptions) -> Result<Self, StartError> {
-        let bound = bind_all(module, application)?;
-        let addresses = bound.iter().map(|endpoint| endpoint.address().clone()).collect();
-        let sockets = Arc::new(descriptors(&bound)?);
+        let bound = Listening::bind(module, application)?;
+        let addresses = bound.addresses().cloned().collect();
+        let sockets = Arc::new(bound.descriptors()?);
         let program = Program::new(application.clone(), &module.given, sockets).map_err(|error| {
             StartError::configuration(format!("the application {} cannot be started", application.name))
                 .with_source(error)
         })?;
-        let view = Arc::new(Mutex::new(View::new()));
+        let view = Arc::new(Mutex::new(View::new(program.startup_limit())));
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let supervisor = Supervisor::new(program, module.given.clone(), bound, receiver, Arc::clone(&view));
         let supervisor = Mutex::new(Some(supervisor));
@@ -132,11 +135,13 @@ impl InProcess {
         view.status(&self.inner.name)
     }
 
-    /// Replaces its workers by new ones, one after the other; done when the last new one is ready. Without workers nothing is
-    /// started. If it has failed too often, it may be started again.
+    /// Replaces its workers by new ones, one after the other; done when the last new one is ready, for each of which it is
+    /// waited for `startupTimeLimit`. Without workers nothing is started, unless it has failed too often: then it is started
+    /// again.
     ///
     /// # Errors
-    /// A new worker did not become ready, so that the old one stays; or the options cannot be read; or it is stopped.
+    /// A new worker did not become ready, so that the old one stays, if there is one; or the options cannot be read; or it is
+    /// stopped.
     ///
     /// # Cancel safety
     /// The recycling goes on when the future is dropped.
@@ -165,37 +170,6 @@ impl InProcess {
             let _ = done.await;
         }
     }
-}
-
-/// Binds what the application is served at.
-fn bind_all(
-    module: &ModuleOptions,
-    application: &ApplicationOptions,
-) -> Result<Vec<BoundEndpoint>, StartError> {
-    let kestrel = &module.kestrel;
-    if kestrel.endpoints.is_empty() {
-        let mut endpoint = Endpoint::localhost(5000).name("Default");
-        if let Some(target) = endpoint.target() {
-            endpoint.socket_options = kestrel.default_socket_options.for_target(target);
-        }
-        return Ok(vec![endpoint.bind()?]);
-    }
-    let here = kestrel.endpoints.iter().filter(|endpoint| application.is_at(endpoint.name.as_deref()));
-    here.map(Endpoint::bind).collect()
-}
-
-/// Descriptors of their own for the workers, by the names of the endpoints.
-fn descriptors(bound: &[BoundEndpoint]) -> Result<Vec<(String, std::os::fd::OwnedFd)>, StartError> {
-    let mut descriptors = Vec::new();
-    for endpoint in bound {
-        for socket in endpoint.sockets() {
-            let socket = socket.as_fd().try_clone_to_owned().map_err(|error| {
-                StartError::new(format!("cannot hand {} to workers", endpoint.address())).with_source(error)
-            })?;
-            descriptors.push((endpoint.name().unwrap_or_default().to_owned(), socket));
-        }
-    }
-    Ok(descriptors)
 }
 
 impl fmt::Debug for InProcess {

@@ -3,31 +3,58 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hosting::server_kestrel::Kestrel;
 use hosting::{
-    ApplicationLifetime, BoxError, BoxFuture, CancellationToken, Endpoint, Host, HostOptions, HostedService,
-    Threads,
+    App, ApplicationLifetime, BoxError, BoxFuture, CancellationToken, Endpoint, Host, HostOptions,
+    HostedService, StartError, Threads,
 };
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::application::{Application, Kept};
-use crate::control::Control;
+use crate::control::{self, Control, SocketFile};
 use crate::front::Front;
+use crate::reload::Reload;
 use crate::sockets_only::SocketsOnly;
 use crate::status::Managed;
-use crate::{HostingModel, InProcess, ModuleOptions};
+use crate::stdout;
+use crate::worker::{self, Identity};
+use crate::{ApplicationOptions, HostingModel, InProcess, ModuleOptions};
 
 /// How much longer than its applications the module may take to stop.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// How long applications have to begin their stop before their processes are ended at once.
+const POLITENESS: Duration = Duration::from_millis(100);
+/// How long they have to take note that their processes have ended.
+const MARGIN_AT_ONCE: Duration = Duration::from_millis(500);
+
 /// Serves the applications until a signal comes: Ctrl+C, SIGTERM or SIGQUIT; or the command to stop.
+/// SIGHUP recycles every application, with its settings as they are then. A second Ctrl+C ends the process at once, with exit
+/// code 130, and with it all that it has started.
+///
+/// Events and what workers print go to the standard output by way of a queue of a mebibyte. If nobody reads there, nothing of
+/// the module waits for it: what does not fit is lost, and its bytes are told once somebody reads again.
 ///
 /// # Errors
 /// An endpoint cannot be listened on, or two applications have a host and a path in common.
 ///
+/// The process becomes one that takes over what its descendants leave behind (`PR_SET_CHILD_SUBREAPER`), and ends it when a
+/// guard cannot do that any more. A process that it has started otherwise is ended then as well, if it has a session of its own.
+///
 /// # Cancel safety
 /// Dropping the future ends the processes of the applications.
 pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
-    options.log_levels.clone().install();
+    options.log_levels.clone().install_into(|| stdout::Events);
+    tokio::task::spawn_blocking(worker::keep_all).await?;
+    let result = serve(options).await;
+    // The last events are on their way in a thread of their own.
+    let _ = tokio::task::spawn_blocking(stdout::flush).await;
+    result
+}
+
+async fn serve(options: ModuleOptions) -> Result<(), BoxError> {
     for note in &options.notes {
         tracing::info!("{note}");
     }
@@ -37,6 +64,7 @@ pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
     for application in &options.applications {
         match application.settings.hosting_model {
             HostingModel::OutOfProcess => {
+                check_identity(application)?;
                 let again = options.reader_of(application).map(|read| Box::new(read) as _);
                 applications.push(Some(Application::new(application.clone(), again, https_port)));
             }
@@ -52,17 +80,47 @@ pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
     }
     let behind: Vec<_> = applications.iter().flatten().cloned().collect();
     let managed = behind.iter().cloned().map(|application| Arc::new(Kept(application)) as Arc<dyn Managed>);
-    let managed =
+    let managed: control::Applications =
         managed.chain(in_process.iter().cloned().map(|application| Arc::new(application) as _)).collect();
-    let mut host = host(&options, applications, &in_process)?;
-    if let Some(path) = options.control_socket {
-        host = host.service(Control::new(path, managed));
+    #[cfg(feature = "metrics")]
+    crate::metrics::report(&managed);
+    let mut host = host(&options, applications, &in_process)?.service(Reload::new(managed.clone()));
+    let control = options.control_socket.map(|path| Control::new(path, managed.clone()));
+    let file = control.as_ref().map(Control::file);
+    host = host.before_second_interrupt(move || end_at_once(&managed, file.as_ref()));
+    if let Some(control) = control {
+        host = host.service(control);
     }
     for application in in_process {
         host = host.service(application);
     }
     host.service(Applications { behind, stopping: CancellationToken::new() }).run().await?;
     Ok(())
+}
+
+/// Ends all processes and removes the files of sockets, without any politeness. It blocks, on a thread of the runtime's for that.
+fn end_at_once(managed: &control::Applications, control: Option<&SocketFile>) {
+    // A stop closes sockets first, and takes no end of a worker for a failure.
+    let managed = Arc::clone(managed);
+    let stops = async move { drop(join_all(managed.iter().map(|application| application.stop())).await) };
+    let runtime = Handle::current();
+    let mut stops = runtime.spawn(stops);
+    let _ = runtime.block_on(async { timeout(POLITENESS, &mut stops).await });
+    worker::end_all();
+    let _ = runtime.block_on(async { timeout(MARGIN_AT_ONCE, stops).await });
+    if let Some(control) = control {
+        control.remove();
+    }
+    stdout::flush();
+}
+
+/// Whether its processes can belong to whom they shall.
+fn check_identity(application: &ApplicationOptions) -> Result<(), StartError> {
+    let identity = Identity::of_worker(application.user.as_deref(), application.group.as_deref());
+    identity.map(drop).map_err(|error| {
+        StartError::configuration(format!("the application {} cannot be started", application.name))
+            .with_source(error)
+    })
 }
 
 /// The host with the server of the applications out of process, if there are any.
@@ -95,7 +153,10 @@ fn host(
     kestrel.threads = Threads::PerCore(None);
     // The application says itself what it is.
     kestrel.add_server_header = false;
-    Ok(Host::new(Kestrel::new(kestrel), app).options(host_options))
+    let (server, app) = (Kestrel::new(kestrel), App::new(app));
+    #[cfg(feature = "metrics")]
+    let (server, app) = crate::metrics::measure(server, app);
+    Ok(Host::new(server, app).options(host_options))
 }
 
 fn https_port(endpoint: &Endpoint) -> Option<u16> {
@@ -114,10 +175,17 @@ impl HostedService for Applications {
         "applications"
     }
 
-    fn start<'a>(&'a mut self, _: &'a ApplicationLifetime) -> BoxFuture<'a, Result<(), BoxError>> {
+    fn start<'a>(&'a mut self, lifetime: &'a ApplicationLifetime) -> BoxFuture<'a, Result<(), BoxError>> {
         for application in &self.behind {
-            tokio::spawn(Arc::clone(application).keep(self.stopping.clone()));
+            tokio::spawn(Arc::clone(application).keep_offline(self.stopping.clone()));
+            tokio::spawn(Arc::clone(application).keep_fresh(self.stopping.clone()));
         }
+        // The server finishes what is under way before this is stopped, and is not to wait for what is about to start.
+        let (behind, stopping) = (self.behind.clone(), lifetime.stopping().clone());
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            behind.iter().for_each(|application| application.start_no_more());
+        });
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -125,7 +193,7 @@ impl HostedService for Applications {
         self.stopping.cancel();
         Box::pin(async {
             let kept: Vec<_> = self.behind.iter().cloned().map(Kept).collect();
-            futures_util::future::join_all(kept.iter().map(Managed::stop)).await;
+            join_all(kept.iter().map(Managed::stop)).await;
             Ok(())
         })
     }

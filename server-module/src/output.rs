@@ -5,6 +5,7 @@
 //! does that for each worker: it reads and writes in calls that may block, and ends with the last process that could write.
 
 mod file;
+mod marked;
 
 use std::fmt;
 use std::io::{self, PipeReader, Read, Write};
@@ -17,19 +18,21 @@ use rustix::process::Pid;
 use tokio::sync::watch;
 
 pub(crate) use file::LogFile;
+pub(crate) use marked::Marked;
 
-use crate::worker::Output;
+use crate::stdout;
+use crate::worker::{Output, OutputFile};
 
 /// The bytes that are kept for the event of a failure.
 const KEPT: usize = 30_000;
 
 /// Where the output of a worker goes, beside being kept.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Destination {
-    /// To the standard output of the module.
-    Own,
-    /// To a file. If it cannot be made or written, an event says so, and the output goes nowhere.
-    File(LogFile),
+    /// To the standard output of the module, in lines that tell whose they are.
+    Own(Marked),
+    /// To a file that the worker opens. If it cannot be made or written, an event says so, and the output goes nowhere.
+    File(LogFile, OutputFile),
     /// Nowhere.
     Nowhere,
 }
@@ -105,7 +108,7 @@ fn drain(mut reader: PipeReader, kept: &Mutex<Vec<u8>>, mut sink: Sink) {
     let mut buffer = [0; 16 * 1024];
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return,
+            Ok(0) => return sink.finish(),
             Ok(count) => {
                 let bytes = &buffer[..count];
                 {
@@ -118,7 +121,7 @@ fn drain(mut reader: PipeReader, kept: &Mutex<Vec<u8>>, mut sink: Sink) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 tracing::warn!(%error, "the output of a worker can no longer be read");
-                return;
+                return sink.finish();
             }
         }
     }
@@ -126,7 +129,7 @@ fn drain(mut reader: PipeReader, kept: &Mutex<Vec<u8>>, mut sink: Sink) {
 
 /// Where bytes go.
 enum Sink {
-    Own,
+    Own(Marked),
     File(std::fs::File, LogFile),
     Nowhere,
 }
@@ -134,16 +137,16 @@ enum Sink {
 impl Sink {
     fn open(destination: Destination, pid: Pid) -> Self {
         match destination {
-            Destination::Own => Self::Own,
+            Destination::Own(marked) => Self::Own(marked),
             Destination::Nowhere => Self::Nowhere,
-            Destination::File(log) => match log.create(pid) {
+            Destination::File(log, file) => match file.receive() {
                 Ok(file) => Self::File(file, log),
                 Err(error) => {
                     tracing::warn!(
                         %pid,
                         file = %log.path().display(),
                         %error,
-                        "the file for the output of a worker cannot be made, so its output is lost; correct stdoutLogFile or the rights of its folder"
+                        "the file for the output of a worker cannot be made, so its output is lost; correct stdoutLogFile, or let the user of the application write in its folder"
                     );
                     Self::Nowhere
                 }
@@ -153,9 +156,9 @@ impl Sink {
 
     fn write(&mut self, bytes: &[u8]) {
         let result = match self {
-            Self::Own => {
-                let mut own = io::stdout().lock();
-                own.write_all(bytes).and_then(|()| own.flush())
+            Self::Own(marked) => {
+                marked.take(bytes, stdout::print);
+                Ok(())
             }
             Self::File(file, _) => file.write_all(bytes),
             Self::Nowhere => Ok(()),
@@ -165,8 +168,14 @@ impl Sink {
             let file = log.path().display();
             tracing::warn!(%file, %error, "the output of a worker can no longer be written to its file and is lost from now on");
         }
-        // Nobody is left to be told when the module's own output is gone.
         *self = Self::Nowhere;
+    }
+
+    /// Nothing more comes.
+    fn finish(mut self) {
+        if let Self::Own(marked) = &mut self {
+            marked.finish(stdout::print);
+        }
     }
 }
 
@@ -201,7 +210,8 @@ mod tests {
         let log = LogFile::new(folder.join("logs/stdout"));
         let (output, pending) = pipe().unwrap();
         let mut writer = writer(output);
-        let captured = pending.capture(Destination::File(log), rustix::process::getpid()).unwrap();
+        let file = OutputFile::answered(log.create(rustix::process::getpid()));
+        let captured = pending.capture(Destination::File(log, file), rustix::process::getpid()).unwrap();
         writer.write_all(b"one\n").unwrap();
         writer.write_all(&[b'x'; 1 << 20]).unwrap();
         drop(writer);
@@ -223,7 +233,8 @@ mod tests {
         let (output, pending) = pipe().unwrap();
         let mut writer = writer(output);
         let log = LogFile::new("/dev/null/stdout".into());
-        let captured = pending.capture(Destination::File(log), rustix::process::getpid()).unwrap();
+        let file = OutputFile::answered(log.create(rustix::process::getpid()));
+        let captured = pending.capture(Destination::File(log, file), rustix::process::getpid()).unwrap();
         writer.write_all(&[b'x'; 1 << 20]).unwrap();
         drop(writer);
         captured.finished(Duration::from_secs(10)).await;

@@ -43,7 +43,7 @@ pub(crate) fn stopping() -> Response<Body> {
 }
 
 /// What lies in `app_offline.htm`.
-pub(crate) fn offline(page: Vec<u8>) -> Response<Body> {
+pub(crate) fn offline(page: bytes::Bytes) -> Response<Body> {
     html(StatusCode::SERVICE_UNAVAILABLE, page)
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn start_failure(details: Option<&str>) -> Response<Body> {
              <li>its process could not be started</li>\
              <li>its process was started, and has ended</li>\
              <li>its process was started, and does not listen on the port that it was given</li>\
-             </ul><p>The events of the module say more.{details}"
+             </ul><p>The log of the module says more.{details}"
         ),
     )
 }

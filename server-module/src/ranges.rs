@@ -4,12 +4,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Seconds.
-pub(crate) const STARTUP_TIME_LIMIT: RangeInclusive<u32> = 0..=3600;
+pub(crate) const STARTUP_TIME_LIMIT: RangeInclusive<u32> = 1..=3600;
 /// Seconds.
 pub(crate) const SHUTDOWN_TIME_LIMIT: RangeInclusive<u32> = 0..=600;
 pub(crate) const RAPID_FAILS_PER_MINUTE: RangeInclusive<u32> = 0..=100;
-/// Seconds, 360 hours.
-pub(crate) const REQUEST_TIMEOUT: RangeInclusive<u32> = 0..=1_296_000;
+/// Seconds, 360 hours. Within none at all nothing could be answered but by luck.
+pub(crate) const REQUEST_TIMEOUT: RangeInclusive<u32> = 1..=1_296_000;
 pub(crate) const PROCESSES_PER_APPLICATION: RangeInclusive<u32> = 1..=100;
 /// Bytes.
 pub(crate) const MAX_ALLOWED_CONTENT_LENGTH: RangeInclusive<u32> = 0..=u32::MAX;
@@ -57,7 +57,12 @@ pub(crate) fn outside_time(time: Duration, range: &RangeInclusive<u32>) -> Optio
     } else {
         return None;
     };
-    Some(format!("{which}; expected a time from {} to {}", span(*range.start()), span(most)))
+    Some(format!("{which}; expected a time from {}", shown(range)))
+}
+
+/// A range of times: `00:00:00 to 01:00:00`.
+pub(crate) fn shown(range: &RangeInclusive<u32>) -> String {
+    format!("{} to {}", span(*range.start()), span(*range.end()))
 }
 
 /// `hh:mm:ss`, with as many hours as there are.

@@ -1,5 +1,6 @@
 //! What is told about applications, and what can be asked of them.
 
+use std::fmt;
 use std::time::Duration;
 
 use hosting::BoxFuture;
@@ -22,6 +23,9 @@ pub struct ApplicationStatus {
     pub starts: u64,
     /// How often a process of it has ended by itself, or could not be started.
     pub failures: u64,
+    /// How long a process may take until it is ready.
+    #[serde(rename = "startupTimeLimitSeconds", serialize_with = "seconds")]
+    pub startup_time_limit: Duration,
     /// How the last process has ended, and why.
     pub last_exit: Option<String>,
 }
@@ -51,15 +55,40 @@ pub enum ApplicationState {
 pub struct WorkerStatus {
     /// Its number.
     pub pid: i32,
+    /// What it does now.
+    pub state: WorkerState,
     /// The port that it listens on; none in process.
     pub port: Option<u16>,
-    /// How long ago it was ready.
+    /// How long ago it was ready; 0 if it is not yet.
     #[serde(rename = "uptimeSeconds", serialize_with = "seconds")]
     pub uptime: Duration,
     /// The requests that it was given; none in process, where the module sees none.
     pub requests: Option<u64>,
     /// The bytes of memory that it has.
     pub memory_bytes: u64,
+}
+
+/// What a process of an application does.
+#[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum WorkerState {
+    /// It has been started and is not ready yet.
+    Starting,
+    /// It answers requests.
+    Running,
+    /// It was told to end, and finishes what it has.
+    Stopping,
+}
+
+impl fmt::Display for WorkerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+        })
+    }
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

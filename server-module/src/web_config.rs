@@ -7,15 +7,15 @@ mod reader;
 mod sections;
 mod values;
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use roxmltree::{Document, ParsingOptions};
 
 use self::reader::Reader;
-use crate::SettingsError;
 use crate::error::Problems;
+use crate::worker::Identity;
+use crate::{SettingsError, folder_file};
 
 pub(crate) use self::element::why_no_name;
 
@@ -45,6 +45,8 @@ pub struct WebConfig {
     pub max_allowed_content_length: u32,
     /// What the file says and the module does not do, with line and column, in the order of the file.
     pub notes: Vec<String>,
+    /// Where it names the program: file, line and column.
+    pub(crate) process_path_at: String,
 }
 
 impl WebConfig {
@@ -59,9 +61,13 @@ impl WebConfig {
     /// # Errors
     /// The file cannot be read, is larger than 250 KiB or no text in UTF-8, or [`parse`](Self::parse) refuses it.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, SettingsError> {
-        let path = path.as_ref();
+        Self::load_for(path.as_ref(), None)
+    }
+
+    /// The same for an application that belongs to a user of its own.
+    pub(crate) fn load_for(path: &Path, user: Option<&Identity>) -> Result<Self, SettingsError> {
         let mut problems = Problems::default();
-        let text = read(path)
+        let text = read(path, user)
             .map_err(|error| problems.push(format_args!("could not read {}: {error}", path.display())));
         match text {
             Ok(text) => Self::parse(&path.display().to_string(), &text),
@@ -81,7 +87,7 @@ impl WebConfig {
             Ok(document) => sections::read(Reader::new(name, &document)),
             Err(error) => {
                 let mut problems = Problems::default();
-                problems.push(format_args!("{name}:{}", reader::syntax(&error)));
+                problems.push(format_args!("{name}:{}", reader::syntax(&error, text)));
                 problems.or_missing(None)
             }
         }
@@ -96,16 +102,16 @@ impl WebConfig {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
+fn read(path: &Path, user: Option<&Identity>) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text).map_err(|error| {
-        match error.kind() {
+    let read = folder_file::open(path, user)?.take(MAX_FILE_SIZE + 1).read_to_string(&mut text).map_err(
+        |error| match error.kind() {
             io::ErrorKind::InvalidData => {
                 io::Error::new(error.kind(), "it is not text in UTF-8; save it in that encoding")
             }
             _ => error,
-        }
-    })?;
+        },
+    )?;
     if read as u64 > MAX_FILE_SIZE {
         let message =
             format!("it has more than {} KiB, which is the most that is read", MAX_FILE_SIZE / 1024);

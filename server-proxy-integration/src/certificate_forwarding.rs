@@ -8,6 +8,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::OptionsError;
+use crate::fields::Lengths;
 use crate::peer::{KnownPeers, Peer};
 use crate::reload::Rules;
 use crate::stranger::Stranger;
@@ -94,7 +95,7 @@ impl Default for CertificateForwardingOptions {
 #[doc(alias = "CertificateForwardingMiddleware")]
 #[derive(Clone, Debug)]
 pub struct CertificateForwardingLayer {
-    rules: Rules<Settled>,
+    rules: Rules<CertificateRules>,
 }
 
 impl CertificateForwardingLayer {
@@ -103,7 +104,7 @@ impl CertificateForwardingLayer {
     /// # Errors
     /// The name of the field is that of one that stands for something else.
     pub fn new(options: &CertificateForwardingOptions) -> Result<Self, OptionsError> {
-        Ok(Self { rules: Rules::fixed(Settled::new(options)?) })
+        Ok(Self { rules: Rules::fixed(CertificateRules::new(options)?) })
     }
 
     /// A layer that follows the options in a channel. When changed ones cannot be used, an error is reported and those
@@ -112,7 +113,11 @@ impl CertificateForwardingLayer {
     /// # Errors
     /// As [`new`](Self::new), for the options that are in the channel now.
     pub fn reloading(options: watch::Receiver<CertificateForwardingOptions>) -> Result<Self, OptionsError> {
-        Ok(Self { rules: Rules::watched(options, Settled::new)? })
+        Ok(Self { rules: Rules::watched(options, CertificateRules::new)? })
+    }
+
+    pub(crate) fn into_rules(self) -> Rules<CertificateRules> {
+        self.rules
     }
 }
 
@@ -127,7 +132,7 @@ impl<S> Layer<S> for CertificateForwardingLayer {
 /// The service of [`CertificateForwardingLayer`].
 #[derive(Clone, Debug)]
 pub struct CertificateForwarding<S> {
-    rules: Rules<Settled>,
+    rules: Rules<CertificateRules>,
     inner: S,
 }
 
@@ -162,9 +167,12 @@ impl<S> CertificateForwarding<S> {
     }
 }
 
+/// Options that were found to be good.
 #[derive(Debug)]
-struct Settled {
+pub(crate) struct CertificateRules {
     source: CertificateSource,
+    /// The lengths of the names of the fields.
+    lengths: Lengths,
     known: KnownPeers,
     stranger: Stranger,
 }
@@ -183,7 +191,7 @@ impl CertificateSource {
     }
 }
 
-impl Settled {
+impl CertificateRules {
     fn new(options: &CertificateForwardingOptions) -> Result<Self, OptionsError> {
         let CertificateForwardingOptions { source, known_proxies, known_networks, trust_unix_sockets } =
             options;
@@ -195,6 +203,7 @@ impl Settled {
         }
         Ok(Self {
             source: source.clone(),
+            lengths: Lengths::of([Some(header), source.chain_header()].into_iter().flatten()),
             known: KnownPeers::new(known_proxies, known_networks, *trust_unix_sockets),
             stranger: Stranger::new(
                 "fields with a client's certificate, which are removed,",
@@ -206,9 +215,21 @@ impl Settled {
     /// Whether the request has one of the fields.
     #[inline]
     fn is_named<B>(&self, request: &Request<B>) -> bool {
-        let is_named =
-            |name: &HeaderName| name == self.source.header() || Some(name) == self.source.chain_header();
-        request.headers().keys().any(is_named)
+        request.headers().keys().any(|name| self.lengths.have_one_like(name) && self.is_own(name))
+    }
+
+    fn is_own(&self, name: &HeaderName) -> bool {
+        name == self.source.header() || Some(name) == self.source.chain_header()
+    }
+
+    pub(crate) fn lengths(&self) -> Lengths {
+        self.lengths
+    }
+
+    pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
+        if self.is_named(request) {
+            self.take(request);
+        }
     }
 
     fn take<B>(&self, request: &mut Request<B>) {

@@ -91,6 +91,10 @@ impl ForwardedHeadersLayer {
     pub fn reloading(options: watch::Receiver<ForwardedHeadersOptions>) -> Result<Self, OptionsError> {
         Ok(Self { rules: Rules::watched(options, Settled::new)? })
     }
+
+    pub(crate) fn into_rules(self) -> Rules<Settled> {
+        self.rules
+    }
 }
 
 impl<S> Layer<S> for ForwardedHeadersLayer {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
+use std::sync::OnceLock;
 
 use crate::OptionsError;
 
@@ -49,21 +50,13 @@ const NAME_BYTES: [bool; 256] = {
     table
 };
 
-/// Whether a host is just this name, with or without a port.
-#[inline]
-fn is_host(name: &[u8], host: &[u8]) -> bool {
-    match host.strip_prefix(name) {
-        Some([]) => true,
-        Some([b':', port @ ..]) => !port.is_empty() && port.iter().all(u8::is_ascii_digit),
-        _ => false,
-    }
-}
-
 /// The hosts that are allowed: names, `*.` and the end of names, or all.
 #[derive(Clone, Debug)]
 pub(crate) struct HostPatterns {
     /// None allows every host.
     patterns: Option<Vec<Pattern>>,
+    /// The first host that was allowed, as the request has named it: nearly all others name the same one.
+    usual: OnceLock<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +69,7 @@ enum Pattern {
 impl HostPatterns {
     /// Every host.
     pub(crate) fn any() -> Self {
-        Self { patterns: None }
+        Self { patterns: None, usual: OnceLock::new() }
     }
 
     /// The patterns of the option `name`, which is named in the error. `*`, `[::]` and `0.0.0.0` allow every host.
@@ -91,7 +84,7 @@ impl HostPatterns {
                 })?),
             }
         }
-        Ok(Self { patterns: (!allows_any).then_some(parsed) })
+        Ok(Self { patterns: (!allows_any).then_some(parsed), usual: OnceLock::new() })
     }
 
     pub(crate) fn allow_any(&self) -> bool {
@@ -99,14 +92,20 @@ impl HostPatterns {
     }
 
     /// Whether a host, of which the port counts for nothing, is allowed. What is no host is not, unless all are.
+    #[inline]
     pub(crate) fn allow(&self, host: &[u8]) -> bool {
         let Some(patterns) = &self.patterns else { return true };
-        // Most requests name a host just as it is allowed, which needs no closer look.
-        if patterns.iter().any(|pattern| matches!(pattern, Pattern::Name(name) if is_host(name, host))) {
-            return true;
+        self.usual.get().is_some_and(|usual| **usual == *host) || self.allow_unusual(patterns, host)
+    }
+
+    #[inline(never)]
+    fn allow_unusual(&self, patterns: &[Pattern], host: &[u8]) -> bool {
+        let is_allowed =
+            split_host(host).is_some_and(|(name, _)| patterns.iter().any(|pattern| pattern.matches(name)));
+        if is_allowed {
+            self.usual.get_or_init(|| host.into());
         }
-        let Some((name, _)) = split_host(host) else { return false };
-        patterns.iter().any(|pattern| pattern.matches(name))
+        is_allowed
     }
 }
 

@@ -2,7 +2,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 use tokio::sync::watch;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -95,6 +95,10 @@ impl HostFilteringLayer {
     pub fn reloading(options: watch::Receiver<HostFilteringOptions>) -> Result<Self, OptionsError> {
         Ok(Self { rules: Rules::watched(options, Filter::new)? })
     }
+
+    pub(crate) fn into_rules(self) -> Rules<Filter> {
+        self.rules
+    }
 }
 
 impl<S> Layer<S> for HostFilteringLayer {
@@ -127,7 +131,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let refusal = self.rules.current().refusal(&request);
+        let refusal = self.rules.current().refusal(request.uri(), request.headers().iter());
         match refusal {
             None => AnswerFuture::passed(self.inner.call(request)),
             Some(answer) => AnswerFuture::answered(answer),
@@ -136,7 +140,7 @@ where
 }
 
 #[derive(Debug)]
-struct Filter {
+pub(crate) struct Filter {
     hosts: HostPatterns,
     allow_empty: bool,
     include_message: bool,
@@ -159,21 +163,30 @@ impl Filter {
         })
     }
 
-    /// The answer to a request that is refused.
+    /// The answer to a request that is refused, of which these are the target and the fields.
     #[inline]
-    fn refusal<B, R: From<Bytes>>(&self, request: &Request<B>) -> Option<fn() -> Response<R>> {
-        if self.allows(request) {
+    pub(crate) fn refusal<'h, R: From<Bytes>>(
+        &self,
+        target: &Uri,
+        fields: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+    ) -> Option<fn() -> Response<R>> {
+        if self.allows(target, fields) {
             return None;
         }
         Some(if self.include_message { refuse_with_page } else { refuse })
     }
 
-    fn allows<B>(&self, request: &Request<B>) -> bool {
+    #[inline]
+    fn allows<'h>(
+        &self,
+        target: &Uri,
+        fields: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
+    ) -> bool {
         if self.hosts.allow_any() && self.allow_empty {
             return true;
         }
         let mut has_host = false;
-        if let Some(authority) = request.uri().authority() {
+        if let Some(authority) = target.authority() {
             has_host = true;
             // Without the user, who is no part of a host.
             let text = authority.as_str();
@@ -183,7 +196,7 @@ impl Filter {
             }
         }
         // A walk over the few fields is cheaper than a look-up, and finds a second one as well.
-        for (_, host) in request.headers().iter().filter(|(name, _)| *name == HOST) {
+        for (_, host) in fields.filter(|(name, _)| *name == HOST) {
             let host = host.as_bytes().trim_ascii();
             if host.is_empty() {
                 continue;
@@ -202,16 +215,22 @@ impl Filter {
         true
     }
 
+    #[inline]
     fn allows_host(&self, host: &[u8]) -> bool {
         let is_allowed = self.hosts.allow(host);
         if !is_allowed {
-            tracing::info!(
-                host = ?String::from_utf8_lossy(host),
-                "a request was refused: the host is not among the allowed ones; if it is yours, add it to AllowedHosts (allowed_hosts of HostFilteringOptions)"
-            );
+            tell_of_other_host(host);
         }
         is_allowed
     }
+}
+
+#[cold]
+fn tell_of_other_host(host: &[u8]) {
+    tracing::info!(
+        host = ?String::from_utf8_lossy(host),
+        "a request was refused: the host is not among the allowed ones; if it is yours, add it to AllowedHosts (allowed_hosts of HostFilteringOptions)"
+    );
 }
 
 fn refuse<R: From<Bytes>>() -> Response<R> {

@@ -28,7 +28,7 @@ const WINDOWS_TOKEN: HeaderName = HeaderName::from_static("ms-aspnetcore-winauth
 /// Pairs an application with the process manager in front of it, made by [`IisIntegration::layer`].
 ///
 /// A request without the pairing token is answered with 400. The others get back what the module took from them: path
-/// base, scheme and remote address (one entry of `X-Forwarded-For` and `-Proto`, from a peer on loopback), and the
+/// base, scheme and remote address (one entry of `X-Forwarded-For` and `-Proto`, from a peer on loopback or a Unix socket), and the
 /// client's certificate. The limit of the body is lifted, since the module has one. The module's request to stop is
 /// answered with 202, and the shutdown token fires. The fields that only the module writes do not reach the application.
 ///
@@ -53,6 +53,8 @@ impl IisIntegrationLayer {
     fn new(integration: IisIntegration, shutdown: CancellationToken) -> Result<Self, OptionsError> {
         let forwarded = ForwardedHeadersOptions {
             fields: ForwardedFields::FOR | ForwardedFields::PROTO,
+            // Whoever comes through one has the token.
+            trust_unix_sockets: true,
             ..ForwardedHeadersOptions::default()
         };
         let path_base = PathBaseLayer::new(&integration.options().path_base)?;

@@ -41,6 +41,7 @@
 //! | refuse requests for hosts that are not yours | [`HostFilteringLayer`] |
 //! | learn the client's certificate from the proxy that ended TLS | [`CertificateForwardingLayer`] |
 //! | live below a path of the proxy | [`PathBaseLayer`] |
+//! | have several of these, in the right order and for less | [`ProxyIntegrationLayer`] |
 //! | be started by IIS, or by any module that sets its variables | [`IisIntegration`] |
 //!
 //! # Any server
@@ -57,7 +58,8 @@
 //! # Order
 //!
 //! Outermost first: [`IisIntegrationLayer`], [`HostFilteringLayer`], [`ForwardedHeadersLayer`],
-//! [`CertificateForwardingLayer`], [`PathBaseLayer`], then the rest. The certificate is judged by the peer of the socket,
+//! [`CertificateForwardingLayer`], [`PathBaseLayer`], then the rest. [`ProxyIntegrationLayer`] has that order from the first to the
+//! last of the four. The certificate is judged by the peer of the socket,
 //! so its layer may stand anywhere.
 //!
 //! # Cargo features
@@ -77,6 +79,7 @@ mod forwarded_headers;
 mod host;
 mod host_filtering;
 mod iis_integration;
+mod integration;
 mod path_base;
 mod peer;
 mod reload;
@@ -94,8 +97,10 @@ pub use host_filtering::{HostFiltering, HostFilteringLayer, HostFilteringOptions
 pub use iis_integration::{
     IisIntegration, IisIntegrationLayer, IisIntegrationOptions, IisIntegrationService,
 };
+pub use integration::{ProxyIntegration, ProxyIntegrationLayer};
 pub use ipnet;
 pub use path_base::{PathBase, PathBaseLayer};
+pub use peer::socket_address;
 
 /// The programs of the readme, to be compiled.
 #[cfg(doctest)]

@@ -56,12 +56,13 @@ impl PathBaseLayer {
 
     /// Whether a path can lie below the prefix: it begins with it, or has something to decode.
     #[inline]
-    fn may_concern(&self, path: &str) -> bool {
+    pub(crate) fn may_concern(&self, path: &str) -> bool {
         // To decode a path makes it no longer, so a shorter one does not lie below the prefix.
         let Some(begin) = path.as_bytes().get(..self.prefix.len()) else { return false };
-        !begin.is_empty()
-            && (begin.eq_ignore_ascii_case(self.prefix.as_bytes())
-                || path.bytes().any(|byte| matches!(byte, b'%' | b'.')))
+        // From the end, since all begin with a slash.
+        let begins_so =
+            || begin.iter().zip(self.prefix.as_bytes()).rev().all(|(a, b)| a.eq_ignore_ascii_case(b));
+        !begin.is_empty() && (has_escape_or_dot(path.as_bytes()) || begins_so())
     }
 
     pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
@@ -69,6 +70,24 @@ impl PathBaseLayer {
             take_path_base(request, &self.prefix);
         }
     }
+}
+
+/// Whether a path has one of the bytes for which it reads differently when it is decoded. Eight bytes at once, since this is
+/// asked of every request.
+#[inline]
+fn has_escape_or_dot(path: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    /// Not zero if a byte of the word is this one (Mycroft's test for a zero byte).
+    fn find(word: u64, byte: u8) -> u64 {
+        let word = word ^ (ONES * u64::from(byte));
+        word.wrapping_sub(ONES) & !word & (ONES << 7)
+    }
+    let (words, rest) = path.as_chunks::<8>();
+    let is_in = |word: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*word);
+        find(word, b'%') | find(word, b'.') != 0
+    };
+    words.iter().any(is_in) || rest.iter().any(|byte| matches!(byte, b'%' | b'.'))
 }
 
 impl<S> Layer<S> for PathBaseLayer {

@@ -12,6 +12,15 @@ use server_abstractions::{
 
 use crate::forwarded_headers::Effective;
 
+/// The address of whoever has sent the request over the connection, whatever layers say about the client; none for
+/// transports without IP, if nobody knows it, and behind a PROXY protocol that did not tell the client.
+///
+/// For layers that judge by the peer of the socket and stand behind those of this crate. Where the PROXY protocol tells the
+/// client, that is who it is.
+pub fn socket_address<B>(request: &Request<B>) -> Option<SocketAddr> {
+    Peer::of_the_socket(request).address
+}
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {

@@ -37,6 +37,10 @@ impl<R: Send + Sync + 'static> Rules<R> {
         })))
     }
 
+    pub(crate) fn can_change(&self) -> bool {
+        matches!(self, Self::Watched(_))
+    }
+
     #[inline]
     pub(crate) fn current(&self) -> Current<'_, R> {
         match self {

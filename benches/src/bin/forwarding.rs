@@ -3,7 +3,8 @@
 //!
 //! `forwarding [ROUNDS [SECONDS]]`, with `wrk` as the load: 64 connections, 13 bytes. What is counted is the CPU time of the
 //! process in front alone, by answer; the front has one processor core, the application and the load share the rest. Both
-//! keep connections to the application. What it prints stands in BENCHMARKS.md.
+//! keep connections to the application, the sample `features`: nginx to its port, as operators have it, and once more to a
+//! Unix socket, by which the module reaches what `hosting` hosts. What it prints stands in BENCHMARKS.md.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,9 @@ fn run() -> Result<(), Error> {
     measured
 }
 
+/// What is asked for.
+const PATH: &str = "/plaintext";
+
 /// Where programs lie, and where a run may write.
 struct Place {
     programs: PathBuf,
@@ -46,39 +50,42 @@ struct Sample {
 
 impl Place {
     fn rounds(&self, rounds: u32, seconds: u32) -> Result<(), Error> {
-        let (mut module, mut nginx) = (Vec::new(), Vec::new());
+        let (mut module, mut nginx, mut by_socket) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..rounds {
             module.push(self.module(seconds)?);
-            nginx.push(self.nginx(seconds)?);
+            nginx.push(self.nginx(&free_address()?.to_string(), seconds)?);
+            by_socket.push(self.nginx(&format!("unix:{}", self.work.join("app.sock").display()), seconds)?);
         }
         say("| front | CPU µs for an answer, median (least to most) | answers a second |\n|---|---|---|");
         let module = summary("server-module, out of process", &mut module);
-        let nginx = summary("nginx, proxy_pass", &mut nginx);
-        say(format_args!("\nAnswers per CPU second to those of nginx: {:.2}", nginx / module));
+        let nginx = summary("nginx, proxy_pass to a port", &mut nginx);
+        let by_socket = summary("nginx, proxy_pass to a Unix socket", &mut by_socket);
+        say(format_args!(
+            "\nAnswers per CPU second to those of nginx: {:.2}; by a Unix socket: {:.2}",
+            nginx / module,
+            by_socket / module
+        ));
         Ok(())
     }
 
     fn module(&self, seconds: u32) -> Result<Sample, Error> {
         let address = free_address()?;
-        // Below the ports that the system gives to connections.
-        let port = 20_000 + address.port() % 10_000;
+        let application = self.application();
         let settings = format!(
             r#"{{ "Module": {{ "Endpoints": {{ "Web": {{ "Url": "http://{address}" }} }}, "Applications": {{ "app": {{
-                "Command": "{}", "Arguments": ["--urls", "http://127.0.0.1:{port}"],
-                "EnvironmentVariables": {{ "ASPNETCORE_PORT": "{port}" }} }} }} }} }}"#,
-            self.programs.join("kestrel").display()
+                "Command": "{}" }} }} }} }}"#,
+            application.display()
         );
         let file = self.work.join("module.json");
         fs::write(&file, settings)?;
         let mut command = with_prefix(&[BOUND, PINNED].concat(), self.programs.join("server-module"));
         command.args(["run", "--config"]).arg(file);
         let front = RunningServer::start(&mut command, address, &self.work.join("module.log"))?;
-        let url = format!("http://{address}/");
+        let url = format!("http://{address}{PATH}");
         load(&url, 1)?;
         // The application has the core of the load, as it has behind nginx.
         for process in front.processes()? {
-            let is_application = process.cmdline()?.iter().any(|part| part.contains("--urls"));
-            if is_application {
+            if process.exe()? == application {
                 Command::new("taskset").args(["-a", "-p", "-c", "1", &process.pid.to_string()]).output()?;
             }
         }
@@ -87,20 +94,24 @@ impl Place {
         sample(&front, &url, seconds, own)
     }
 
-    fn nginx(&self, seconds: u32) -> Result<Sample, Error> {
-        let (address, behind) = (free_address()?, free_address()?);
-        let mut command = with_prefix(&[BOUND, LOAD_PINNED].concat(), self.programs.join("kestrel"));
-        command.args(["--urls", &format!("http://{behind}")]);
-        let _application = RunningServer::start(&mut command, behind, &self.work.join("application.log"))?;
+    fn application(&self) -> PathBuf {
+        self.programs.join("features")
+    }
+
+    fn nginx(&self, behind: &str, seconds: u32) -> Result<Sample, Error> {
+        let (address, own) = (free_address()?, free_address()?);
+        let mut command = with_prefix(&[BOUND, LOAD_PINNED].concat(), self.application());
+        // Where it is waited for, and where nginx sends requests to.
+        command.args(["--no-launch-profile", "--urls", &format!("http://{own};http://{behind}")]);
+        // nginx serves as a user of its own.
+        command.env("Kestrel__EndpointDefaults__SocketOptions__UnixMode", "0666");
+        let _application = RunningServer::start(&mut command, own, &self.work.join("application.log"))?;
         let configuration = self.work.join("nginx.conf");
-        fs::write(
-            &configuration,
-            nginx_configuration(&self.work, &address.to_string(), &behind.to_string()),
-        )?;
+        fs::write(&configuration, nginx_configuration(&self.work, &address.to_string(), behind))?;
         let mut command = with_prefix(&[BOUND, PINNED].concat(), "nginx");
         command.arg("-c").arg(&configuration).args(["-e", "stderr"]);
         let front = RunningServer::start(&mut command, address, &self.work.join("nginx.log"))?;
-        let url = format!("http://{address}/");
+        let url = format!("http://{address}{PATH}");
         load(&url, 1)?;
         sample(&front, &url, seconds, |_| true)
     }

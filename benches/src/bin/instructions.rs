@@ -26,7 +26,7 @@ const FORWARDED: Requests = Requests {
 };
 
 /// What is compared: a program and its yardstick on the same kind of runtime.
-const PAIRS: [Pair; 5] = [
+const PAIRS: [Pair; 11] = [
     Pair {
         name: "kestrel",
         about: "Kestrel, on a runtime of one thread, to bare hyper",
@@ -56,11 +56,53 @@ const PAIRS: [Pair; 5] = [
         yardstick: Program { file: "kestrel-behind-proxy", arguments: &[] },
     },
     Pair {
+        name: "kestrel-metrics",
+        about: "metrics of requests and connections, with nobody who collects them, to the same service without",
+        requests: ONE,
+        program: Program { file: "kestrel-metrics", arguments: &["--metrics"] },
+        yardstick: Program { file: "kestrel-metrics", arguments: &[] },
+    },
+    Pair {
+        name: "kestrel-metrics-sdk",
+        about: "the same with the SDK of OpenTelemetry",
+        requests: ONE,
+        program: Program { file: "kestrel-metrics", arguments: &["--metrics", "--sdk"] },
+        yardstick: Program { file: "kestrel-metrics", arguments: &[] },
+    },
+    Pair {
         name: "behind-proxy",
         about: "the same, of which one believes three fields",
         requests: FORWARDED,
         program: Program { file: "kestrel-behind-proxy", arguments: &["--layers"] },
         yardstick: Program { file: "kestrel-behind-proxy", arguments: &[] },
+    },
+    Pair {
+        name: "traced-unheard",
+        about: "a layer for traces to which nobody listens, to the same service without it",
+        requests: ONE,
+        program: Program { file: "kestrel-traced", arguments: &["--layer"] },
+        yardstick: Program { file: "kestrel-traced", arguments: &[] },
+    },
+    Pair {
+        name: "traced",
+        about: "the same with a subscriber that keeps the spans, to the same without the layer",
+        requests: ONE,
+        program: Program { file: "kestrel-traced", arguments: &["--layer", "--listen"] },
+        yardstick: Program { file: "kestrel-traced", arguments: &["--listen"] },
+    },
+    Pair {
+        name: "kestrel-access-log",
+        about: "an access log in W3C's format with its default fields, to the same service without it",
+        requests: ONE,
+        program: Program { file: "kestrel-access-log", arguments: &["--access-log", "w3c"] },
+        yardstick: Program { file: "kestrel-access-log", arguments: &[] },
+    },
+    Pair {
+        name: "kestrel-access-log-json",
+        about: "the same as JSON",
+        requests: ONE,
+        program: Program { file: "kestrel-access-log", arguments: &["--access-log", "json"] },
+        yardstick: Program { file: "kestrel-access-log", arguments: &[] },
     },
 ];
 

@@ -10,9 +10,9 @@ use server_abstractions::{App, Body, Server};
 use server_kestrel::{Endpoint, Kestrel, KestrelOptions};
 use server_proxy_integration::{
     CertificateForwardingLayer, CertificateForwardingOptions, ForwardedFields, ForwardedHeadersLayer,
-    ForwardedHeadersOptions, HostFilteringLayer, HostFilteringOptions, PathBaseLayer,
+    ForwardedHeadersOptions, HostFilteringLayer, HostFilteringOptions, PathBaseLayer, ProxyIntegrationLayer,
 };
-use tower::{ServiceBuilder, service_fn};
+use tower::{Layer, service_fn};
 
 async fn plaintext(_: Request<Body>) -> Result<Response<Body>, Infallible> {
     let mut response = Response::new(Body::from("Hello, World!"));
@@ -27,12 +27,13 @@ fn app(is_layered: bool) -> Result<App, Error> {
     }
     let fields = ForwardedFields::FOR | ForwardedFields::PROTO | ForwardedFields::HOST;
     let forwarded = ForwardedHeadersOptions { fields, ..ForwardedHeadersOptions::default() };
-    let layers = ServiceBuilder::new()
-        .layer(HostFilteringLayer::new(&HostFilteringOptions::from_list("localhost;shop.example"))?)
-        .layer(ForwardedHeadersLayer::new(&forwarded)?)
-        .layer(CertificateForwardingLayer::new(&CertificateForwardingOptions::default())?)
-        .layer(PathBaseLayer::new("/shop")?);
-    Ok(App::new(layers.service(service)))
+    let hosts = HostFilteringOptions::from_list("localhost;shop.example");
+    let layer = ProxyIntegrationLayer::new()
+        .host_filtering(HostFilteringLayer::new(&hosts)?)
+        .forwarded_headers(ForwardedHeadersLayer::new(&forwarded)?)
+        .certificate_forwarding(CertificateForwardingLayer::new(&CertificateForwardingOptions::default())?)
+        .path_base(PathBaseLayer::new("/shop")?);
+    Ok(App::new(layer.layer(service)))
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -59,7 +59,8 @@ pub(super) fn launch(
     Ok(Launch {
         program: program.into(),
         arguments,
-        working_directory: None,
+        // The module takes it for the application's, in both models.
+        working_directory: Some(package.folder.clone()),
         environment: variables,
         hide_cargo: false,
         browser,

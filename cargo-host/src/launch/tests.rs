@@ -159,6 +159,7 @@ fn a_profile_of_iis_starts_the_program_behind_the_module() {
         launch.arguments,
         ["run", "--urls", "https://localhost:44300;http://localhost:8080", "--in-process"]
     );
+    assert_eq!(launch.working_directory.as_ref(), Some(&planned.folder));
     let folder = planned.folder.display().to_string();
     let variables =
         pairs([("CARGO_MANIFEST_DIR", &folder), ("DOTNET_LAUNCH_PROFILE", "iis"), ("PLACE", "x")]);

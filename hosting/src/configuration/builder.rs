@@ -171,7 +171,8 @@ impl Layer {
 fn read_file(path: &Path, optional: bool) -> Result<Option<String>, ConfigurationError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if optional && error.kind() == ErrorKind::NotFound => Ok(None),
+        // A link that leads nowhere was put there by somebody.
+        Err(error) if optional && error.kind() == ErrorKind::NotFound && !path.is_symlink() => Ok(None),
         Err(error) => Err(ConfigurationError::caused(format!("could not read {}", path.display()), error)),
     }
 }

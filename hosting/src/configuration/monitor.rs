@@ -3,7 +3,7 @@
 mod files;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -45,12 +45,34 @@ struct Shared {
     layers: ConfigurationBuilder,
     watched: Watched,
     current: watch::Sender<Configuration>,
+    /// Compares a new state with the last one, which stays in force if it is refused.
+    guard: OnceLock<Guard>,
     /// Locked while the configuration is read, so that followers see one state after the other.
     followers: Mutex<Vec<Follower>>,
 }
 
-/// Is told each state; false when nobody needs it any more.
-type Follower = Box<dyn FnMut(&Configuration) -> bool + Send>;
+type Guard = fn(last: &Configuration, new: &Configuration) -> Result<(), ConfigurationError>;
+
+/// Is told each state.
+type Follower = Box<dyn FnMut(&Configuration) -> Followed + Send>;
+
+/// What a follower makes of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// It goes on with it.
+    Taken,
+    /// It cannot use it, has told so, and goes on with the one before.
+    Refused,
+    /// Nobody needs it any more.
+    Over,
+}
+
+/// Whether it wants to hear of the next state.
+impl From<bool> for Followed {
+    fn from(goes_on: bool) -> Self {
+        if goes_on { Self::Taken } else { Self::Over }
+    }
+}
 
 impl ConfigurationMonitor {
     /// Reads the layers for the first time.
@@ -61,7 +83,15 @@ impl ConfigurationMonitor {
         // Looked at before they are read, so that a change in between is seen as one.
         let watched = Watched::new(layers.files());
         let current = watch::Sender::new(layers.build()?);
-        Ok(Self { shared: Arc::new(Shared { layers, watched, current, followers: Mutex::default() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                layers,
+                watched,
+                current,
+                guard: OnceLock::new(),
+                followers: Mutex::default(),
+            }),
+        })
     }
 
     /// The configuration as it is now.
@@ -88,7 +118,7 @@ impl ConfigurationMonitor {
                 *last = section;
                 has_changed
             });
-            !sender.is_closed()
+            Followed::from(!sender.is_closed())
         }));
         receiver
     }
@@ -108,26 +138,35 @@ impl ConfigurationMonitor {
         let mut last = configuration.section(&path);
         followers.push(Box::new(move |configuration| {
             let section = configuration.section(&path);
+            let mut followed = Followed::from(!sender.is_closed());
             if !section.has_same_values(&last) {
                 match configuration.bind::<T>(&path) {
                     Ok(options) => drop(sender.send_replace(options)),
-                    Err(error) => tracing::error!(
-                        section = path,
-                        error = %error,
-                        "a section of the configuration has changed and cannot be used; its last state stays in force"
-                    ),
+                    Err(error) => {
+                        tracing::error!(section = path, %error, "a section of the configuration has changed and cannot be used; its last state stays in force");
+                        followed = Followed::Refused;
+                    }
                 }
             }
             last = section;
-            !sender.is_closed()
+            followed
         }));
         Ok(receiver)
     }
 
-    /// Tells a function each state of the configuration from the next one on, until it returns false.
+    /// Tells a function each state of the configuration from the next one on, as long as it wants that.
     #[cfg(feature = "kestrel")]
-    pub(crate) fn follow(&self, follower: impl FnMut(&Configuration) -> bool + Send + 'static) {
-        self.followers().push(Box::new(follower));
+    pub(crate) fn follow<F: Into<Followed>>(
+        &self,
+        mut follower: impl FnMut(&Configuration) -> F + Send + 'static,
+    ) {
+        self.followers().push(Box::new(move |configuration| follower(configuration).into()));
+    }
+
+    /// Has a function look at each new state before anybody hears of it. The first one is the one.
+    #[cfg(feature = "kestrel")]
+    pub(crate) fn guard_by(&self, guard: Guard) {
+        let _there_is_one = self.shared.guard.set(guard);
     }
 
     /// Reads all layers again, now, and tells those who follow. It blocks the thread while it reads.
@@ -137,19 +176,34 @@ impl ConfigurationMonitor {
     /// be written anew. Then everything stays as it is.
     #[doc(alias = "Reload")]
     pub fn reload(&self) -> Result<(), ConfigurationError> {
+        self.read().map(drop)
+    }
+
+    /// The same; [`Followed::Refused`] if one of the followers cannot use what was read.
+    fn read(&self) -> Result<Followed, ConfigurationError> {
         let mut followers = self.followers();
         if let Some(path) = self.shared.watched.lost() {
             let message = format!("{} is gone; to go on without it, start the program again", path.display());
             return Err(ConfigurationError::new(message));
         }
         let configuration = self.shared.layers.build()?;
+        if let Some(guard) = self.shared.guard.get() {
+            guard(&self.current(), &configuration)?;
+        }
         self.shared.current.send_if_modified(|last| {
             let has_changed = !last.section("").has_same_values(&configuration.section(""));
             *last = configuration.clone();
             has_changed
         });
-        followers.retain_mut(|follower| follower(&configuration));
-        Ok(())
+        let mut result = Followed::Taken;
+        followers.retain_mut(|follower| {
+            let followed = follower(&configuration);
+            if followed == Followed::Refused {
+                result = Followed::Refused;
+            }
+            followed != Followed::Over
+        });
+        Ok(result)
     }
 
     /// Watches the files and reads them again when they change, also by a rename or behind a symbolic link, until the
@@ -160,15 +214,22 @@ impl ConfigurationMonitor {
     pub async fn watch_files(&self) {
         loop {
             self.shared.watched.changed().await;
-            let this = self.clone();
-            match tokio::task::spawn_blocking(move || this.reload()).await {
-                Ok(Ok(())) => tracing::info!("the configuration has changed and was read again"),
-                Ok(Err(error)) => tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the configuration has changed and cannot be read; its last state stays in force"
-                ),
-                Err(panic) => tracing::error!(%panic, "whoever follows the configuration has panicked"),
-            }
+            self.read_again("has changed").await;
+        }
+    }
+
+    /// [`reload`](Self::reload) on a thread that may block; how it went, and why it was done, is an event. What a follower
+    /// refuses is the follower's own.
+    pub(crate) async fn read_again(&self, why: &'static str) {
+        let this = self.clone();
+        match tokio::task::spawn_blocking(move || this.read()).await {
+            Ok(Ok(Followed::Refused)) => {}
+            Ok(Ok(_)) => tracing::info!("the configuration {why} and was read again"),
+            Ok(Err(error)) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the configuration {why} and cannot be read; its last state stays in force"
+            ),
+            Err(panic) => tracing::error!(%panic, "whoever follows the configuration has panicked"),
         }
     }
 
@@ -182,7 +243,15 @@ impl Default for ConfigurationMonitor {
     fn default() -> Self {
         let layers = ConfigurationBuilder::default();
         let (watched, current) = (Watched::new(layers.files()), watch::Sender::default());
-        Self { shared: Arc::new(Shared { layers, watched, current, followers: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                layers,
+                watched,
+                current,
+                guard: OnceLock::new(),
+                followers: Mutex::default(),
+            }),
+        }
     }
 }
 

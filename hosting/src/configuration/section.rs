@@ -65,6 +65,14 @@ impl ConfigurationSection {
         self.node().has_same_values(other.node())
     }
 
+    /// The paths of the keys, here and below, that are not the same in the other section, which stands at the same path.
+    #[cfg(feature = "kestrel")]
+    pub(crate) fn changed_keys(&self, other: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        self.node().changes(other.node(), &self.path, &mut found);
+        found
+    }
+
     /// The section at `path` below this one, which need not exist.
     #[doc(alias = "GetSection")]
     #[must_use]

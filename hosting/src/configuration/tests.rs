@@ -252,6 +252,16 @@ fn a_required_file_that_is_missing_is_an_error_with_its_cause() {
     assert!(error.source().is_some());
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_an_error_also_for_an_optional_file() {
+    let path = scratch_file("link.json");
+    std::os::unix::fs::symlink("/nowhere/secrets.json", &path).unwrap();
+    let error = Configuration::builder().json_file(&path, true).build();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(error.unwrap_err().to_string(), format!("could not read {}", path.display()));
+}
+
 #[test]
 fn a_key_of_absurd_depth_is_refused() {
     let name = "x__".repeat(100_000);

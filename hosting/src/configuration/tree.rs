@@ -67,6 +67,10 @@ pub(super) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}{SEPARATOR}{name}") }
 }
 
+fn content(node: &Node) -> Option<&Content> {
+    node.value.as_ref().map(|value| &value.content)
+}
+
 impl Node {
     /// The node at `path`, this one for the empty path.
     pub(super) fn find(&self, path: &str) -> Option<&Self> {
@@ -145,14 +149,25 @@ impl Node {
 
     /// Whether both say the same, wherever they say it.
     pub(super) fn has_same_values(&self, other: &Self) -> bool {
-        fn content(node: &Node) -> Option<&Content> {
-            node.value.as_ref().map(|value| &value.content)
-        }
         content(self) == content(other)
             && self.children.len() == other.children.len()
             && self.children.iter().zip(&other.children).all(|((key, child), (other_key, other_child))| {
                 key == other_key && child.has_same_values(other_child)
             })
+    }
+
+    /// The paths at which the other says something else, with `path` as that of both.
+    #[cfg(feature = "kestrel")]
+    pub(super) fn changes(&self, other: &Self, path: &str, found: &mut Vec<String>) {
+        if content(self) != content(other) {
+            found.push(path.to_owned());
+        }
+        let added = other.children.iter().filter(|(key, _)| !self.children.contains_key(key));
+        for (key, child) in self.children.iter().chain(added) {
+            let mine = self.children.get(key).unwrap_or(&ABSENT);
+            let theirs = other.children.get(key).unwrap_or(&ABSENT);
+            mine.changes(theirs, &join(path, &child.name), found);
+        }
     }
 
     /// The number of texts in the tree.

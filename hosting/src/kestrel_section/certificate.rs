@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use server_kestrel::{CertificateFile, FindCertificate, ServerCertificate, StoredCertificate};
+use server_kestrel::{CertificateFile, ConfiguredAt, FindCertificate, ServerCertificate, StoredCertificate};
 
 use super::https::Reader;
 use crate::ConfigurationError;
@@ -96,6 +96,7 @@ impl CertificateSection {
             find,
             allow_invalid: self.allow_invalid.unwrap_or_default(),
             password: self.password.clone(),
+            configured_at: ConfiguredAt::default(),
         })
     }
 
@@ -153,7 +154,10 @@ impl Reader<'_> {
             };
         }
         if section.store_key().is_some() {
-            return section.stored(self).map(ServerCertificate::Store).map_err(invalid);
+            let key = if section.subject.is_some() { "Subject" } else { "Thumbprint" };
+            let configured_at = self.place(&format!("{path}:{key}"));
+            let stored = section.stored(self).map_err(invalid)?;
+            return Ok(ServerCertificate::Store(StoredCertificate { configured_at, ..stored }));
         }
         let Some(file) = &section.path else {
             return Err(invalid((
@@ -169,7 +173,16 @@ impl Reader<'_> {
             path: rooted(file),
             key_path: section.key_path.as_ref().map(rooted),
             password: section.password.clone(),
+            configured_at: self.place(&format!("{path}:Path")),
         }))
+    }
+
+    /// The key, and where it was written.
+    fn place(&self, path: &str) -> ConfiguredAt {
+        ConfiguredAt::new(match self.configuration.source(path) {
+            Some(source) => format!("{path} ({source})"),
+            None => path.to_owned(),
+        })
     }
 
     /// The one of this name below `Kestrel:Certificates`, for the section of this path.
@@ -228,7 +241,8 @@ impl Reader<'_> {
             return Err(("Password", reason));
         }
         let password = section.password.clone();
-        Ok(ServerCertificate::File(CertificateFile { password, ..CertificateFile::new(path) }))
+        let configured_at = self.place(&format!("{}:Certificates:Development:Password", self.root));
+        Ok(ServerCertificate::File(CertificateFile { password, configured_at, ..CertificateFile::new(path) }))
     }
 }
 

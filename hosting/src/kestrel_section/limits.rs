@@ -59,8 +59,8 @@ pub(super) struct LimitsSection {
     #[serde(deserialize_with = "present")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<MinDataRateSection>", extend("default" = { "BytesPerSecond": 240, "GracePeriod": "00:00:05" })))]
     min_response_data_rate: Option<Option<MinDataRateSection>>,
-    /// The connections at the same time, upgraded ones not counted; one more is closed at once. `null` is unlimited.
-    /// Default is `null`.
+    /// The connections of all endpoints at the same time, upgraded ones not counted; one more is closed at once. `null` is
+    /// unlimited. Default is `null`.
     #[serde(deserialize_with = "present")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<u64>", range(min = 1), extend("default" = null)))]
     max_concurrent_connections: Option<Option<u64>>,
@@ -148,14 +148,14 @@ impl From<MinDataRateSection> for MinDataRate {
 }
 
 /// Tells `null` from a key that is absent; what cannot be `null` is refused then.
-pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
 /// Of a limit that cannot be lifted.
-pub(super) fn required_duration<'de, D: Deserializer<'de>>(
+pub(crate) fn required_duration<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     duration::deserialize(deserializer).map(Some)

@@ -38,7 +38,7 @@ pub(super) struct ProxyProtocolSection {
 
 /// A list of them.
 #[derive(Clone, Debug)]
-struct Networks(Vec<IpNet>);
+pub(crate) struct Networks(pub(crate) Vec<IpNet>);
 
 impl<'de> Deserialize<'de> for Networks {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Networks {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(!try_from, with = "String", extend("pattern" = r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$", "patternErrorMessage" = "expected an IP address, or a network such as 10.0.0.0/8")))]
-struct Network(IpNet);
+pub(crate) struct Network(IpNet);
 
 impl TryFrom<String> for Network {
     type Error = &'static str;

@@ -7,7 +7,7 @@ use crate::web_application::HostChange;
 use crate::{ApplicationLifetime, Configuration, Error};
 
 /// No module can have started the application.
-pub(crate) fn address(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
+pub(crate) fn addresses(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
     let variables = ["ASPNETCORE_PORT", "ASPNETCORE_APPL_PATH", "ASPNETCORE_TOKEN"];
     let is_given = |name: &&str| configuration.get(name).is_some_and(|value| !value.is_empty());
     if variables.iter().all(is_given) { Err(refuse(configuration, variables[0])) } else { Ok(None) }

@@ -9,16 +9,17 @@ use tokio::sync::watch;
 use tower_layer::Layer;
 use tracing::Level;
 
+use crate::configuration::monitor::Followed;
 use crate::startup::Startup;
 use crate::web_application::HostChange;
 use crate::{ApplicationLifetime, Configuration, ConfigurationError, ConfigurationSection, Error};
 
-/// The address that a module has given the application, in place of all others.
-pub(crate) fn address(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
-    let address = iis(configuration)?.map(|iis| iis.address());
-    Ok(address.map(|address| -> HostChange {
+/// The addresses that a module has given the application, in place of all others.
+pub(crate) fn addresses(configuration: &Configuration) -> Result<Option<HostChange>, Error> {
+    let addresses = iis(configuration)?.map(|iis| iis.addresses());
+    Ok(addresses.map(|addresses| -> HostChange {
         Box::new(move |host| {
-            host.urls = vec![address];
+            host.urls = addresses;
             host.prefer_hosting_urls = true;
         })
     }))
@@ -55,7 +56,7 @@ pub(crate) fn surround(
             let message = "the module authenticates by Windows' own means, which is not passed on: requests are anonymous";
             startup.messages.push((Level::WARN, message.to_owned()));
         }
-        app = App::new(iis.layer(lifetime.stopping().clone())?.layer(app));
+        app = App::new(iis.layer(lifetime.announced().clone())?.layer(app));
     }
     Ok(app)
 }
@@ -95,42 +96,46 @@ fn host_filtering(startup: &mut Startup) -> Result<Option<HostFilteringLayer>, E
         return Ok(None);
     }
     let (sender, receiver) = watch::channel(options);
-    startup.monitor.follow(move |configuration| {
-        if let Some(options) = changed_hosts(configuration, &mut last) {
-            sender.send_replace(options);
+    startup.monitor.follow(move |configuration| match changed_hosts(configuration, &mut last) {
+        Ok(options) => {
+            options.into_iter().for_each(|options| drop(sender.send_replace(options)));
+            Followed::from(!sender.is_closed())
         }
-        !sender.is_closed()
+        Err(Refused) => Followed::Refused,
     });
     Ok(Some(HostFilteringLayer::reloading(receiver)?))
 }
 
 /// Goes on until the key names hosts, of which the running application has no layer.
-fn follow_everything(configuration: &Configuration, last: &mut ConfigurationSection) -> bool {
-    let stays = changed_hosts(configuration, last).is_none_or(|options| options.allow_everything());
-    if !stays {
-        tracing::warn!("AllowedHosts has changed from all hosts to some; that takes a restart");
+fn follow_everything(configuration: &Configuration, last: &mut ConfigurationSection) -> Followed {
+    match changed_hosts(configuration, last) {
+        Err(Refused) => Followed::Refused,
+        Ok(Some(options)) if !options.allow_everything() => {
+            tracing::warn!("AllowedHosts has changed from all hosts to some; that takes a restart");
+            Followed::Over
+        }
+        Ok(_) => Followed::Taken,
     }
-    stays
 }
+
+/// The hosts cannot be used, and that has been told.
+struct Refused;
 
 /// The hosts, if the key has changed and they can be used. Why they cannot is told once for each change.
 fn changed_hosts(
     configuration: &Configuration,
     last: &mut ConfigurationSection,
-) -> Option<HostFilteringOptions> {
+) -> Result<Option<HostFilteringOptions>, Refused> {
     let section = configuration.section(ALLOWED_HOSTS);
     let has_changed = !section.has_same_values(last);
     *last = section;
     if !has_changed {
-        return None;
+        return Ok(None);
     }
-    match allowed_hosts(configuration) {
-        Ok(options) => Some(options),
-        Err(error) => {
-            tracing::error!(%error, "AllowedHosts has changed and cannot be used; its last state stays in force");
-            None
-        }
-    }
+    allowed_hosts(configuration).map(Some).map_err(|error| {
+        tracing::error!(%error, "AllowedHosts has changed and cannot be used; its last state stays in force");
+        Refused
+    })
 }
 
 /// The options for the key, of which a layer can be made.

@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
+use crate::access_log::AccessLogSection;
+use crate::diagnostics::section::DiagnosticsSection;
+use crate::health::section::HealthSection;
 use crate::kestrel_section::KestrelSection;
+use crate::logging::console::Formatter;
+use crate::metrics_section::MetricsSection;
+use crate::request_id::section::RequestIdsSection;
+use crate::traces::section::TracingSection;
 
 /// Settings of an application: those of its host and its server, and its own.
 #[derive(Default, JsonSchema)]
@@ -30,7 +37,11 @@ pub(super) struct AppSettings {
     /// Whether `urls` are listened on although `Kestrel:Endpoints` says where. Default is false.
     #[schemars(extend("default" = false))]
     prefer_hosting_urls: Option<bool>,
-    /// The seconds that a stop may take. Default is 30.
+    /// The seconds that the application goes on after a stop was asked for: it is not ready any more, but still takes requests,
+    /// and each connection ends with its next answer. Default is 0.
+    #[schemars(extend("default" = 0))]
+    shutdown_delay_seconds: Option<u32>,
+    /// The seconds that a stop may take after that. Default is 30.
     #[schemars(extend("default" = 30))]
     shutdown_timeout_seconds: Option<u32>,
     /// The seconds of that in which nothing new is accepted and connections end with their next answer, before they are
@@ -44,9 +55,27 @@ pub(super) struct AppSettings {
     /// latter does not stand for `shop.example` itself. Default is `*`, all of them.
     #[schemars(rename = "AllowedHosts", extend("default" = "*"))]
     allowed_hosts: Option<String>,
+    /// Probes of load balancers and orchestrators. Default is what each key says.
+    #[schemars(rename = "Health")]
+    health: HealthSection,
+    /// A page that shows what the server does. Default is what each key says.
+    #[schemars(rename = "Diagnostics")]
+    diagnostics: DiagnosticsSection,
+    /// A line for each request; `{}` switches it on. Default is none.
+    #[schemars(rename = "AccessLog")]
+    access_log: Option<AccessLogSection>,
     /// What is logged. Default is what each key says.
     #[schemars(rename = "Logging")]
     logging: Logging,
+    /// Ids of requests in responses. Default is what each key says.
+    #[schemars(rename = "RequestIds")]
+    request_ids: RequestIdsSection,
+    /// A span for each request. Default is what each key says.
+    #[schemars(rename = "Tracing")]
+    tracing: TracingSection,
+    /// Metrics of requests and connections, through the API of OpenTelemetry. Default is none.
+    #[schemars(rename = "Metrics")]
+    metrics: MetricsSection,
     /// The server. Default is what each key says.
     #[schemars(rename = "Kestrel")]
     kestrel: KestrelSection,
@@ -63,6 +92,17 @@ struct Logging {
     /// The least level that is shown, by target such as `server_kestrel`; `Default` is for all others. Default is
     /// `Information`.
     log_level: BTreeMap<String, LogLevel>,
+    /// How events are written to the standard output. Default is what each key says.
+    console: Console,
+}
+
+/// How events are written to the standard output.
+#[derive(Default, JsonSchema)]
+#[schemars(rename_all = "PascalCase", default)]
+struct Console {
+    /// `simple` is for people, `systemd` for its journal, and `json` has an object in each line. Default is `systemd` if the
+    /// journal reads the standard output, else `simple`.
+    formatter_name: Option<Formatter>,
 }
 
 /// A level of the log.

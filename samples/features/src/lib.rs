@@ -16,11 +16,13 @@
 //! | `/status/{code}` | an empty answer with a status |
 //! | `/ws` | a WebSocket that echoes |
 //! | `/sse` | ticks, until the server stops |
+//! | `/poll/{ms}` | after a while, or at once with 204 when the server stops |
 
 mod answer;
 mod bodies;
 mod connection;
 mod page;
+mod poll;
 mod websocket;
 
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub async fn handle(request: Request<Body>) -> Response<Body> {
         ("status", Some(code)) => empty(valid_status(code).unwrap_or(StatusCode::BAD_REQUEST)),
         ("ws", None) => websocket::echo(&request),
         ("sse", None) => bodies::ticks(&request),
+        ("poll", Some(milliseconds)) => poll::wait(request, milliseconds).await,
         _ => empty(StatusCode::NOT_FOUND),
     }
 }

@@ -5,14 +5,13 @@
 //! | path | answers |
 //! |---|---|
 //! | `/whoami` | who the client is, and where it thinks it is, as the proxy tells |
-//! | `/healthz/live`, `/healthz/ready` | 200; the second one 503 from the moment when the application stops |
+//! | `/healthz/live`, `/healthz/ready` | 200; the second one 503 from the moment when a stop is announced |
 
 mod forwarded;
 
 use hosting::server_abstractions::{HttpConnectionFeature, ProxyProtocolFeature, TlsConnectionFeature};
 use hosting::{
-    Body, CancellationToken, Error, HttpRequestFeature, Request, RequestFeatures, Response, StatusCode,
-    WebApplication,
+    Body, Error, HealthChecks, HttpRequestFeature, Request, RequestFeatures, Response, WebApplication,
 };
 use serde_json::json;
 
@@ -20,28 +19,13 @@ use serde_json::json;
 async fn main() -> Result<(), Error> {
     let builder = WebApplication::builder();
     let forwarded = forwarded::layer(builder.configuration_monitor())?;
-    let stopping = builder.lifetime().stopping().clone();
     builder
-        .pipeline(move |pipeline| {
-            pipeline
-                .layer(forwarded)
-                .map("/healthz/live", async |_: Request<Body>| Response::new(Body::from("live")))
-                .map("/healthz/ready", move |_: Request<Body>| ready(stopping.clone()))
-                .map("/whoami", who)
-        })
+        // It needs nothing but itself; an application with a database has a check for it.
+        .health_checks(HealthChecks::new())
+        .pipeline(move |pipeline| pipeline.layer(forwarded).map("/whoami", who))
         .build(features::handle)?
         .run()
         .await
-}
-
-/// Whether load balancers may send requests.
-async fn ready(stopping: CancellationToken) -> Response<Body> {
-    let is_ready = !stopping.is_cancelled();
-    let mut response = Response::new(Body::from(if is_ready { "ready" } else { "stopping" }));
-    if !is_ready {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
 }
 
 async fn who(request: Request<Body>) -> Response<Body> {

@@ -54,6 +54,53 @@ pub trait ConnectionEndFeature: Send + Sync {
     fn error_type(&self) -> Option<&'static str>;
 }
 
+/// What a connection does and has done, for those who show or log it. The numbers are those of the moment.
+pub trait ConnectionStatisticsFeature: Send + Sync {
+    /// What the connection is doing.
+    fn phase(&self) -> ConnectionPhase;
+
+    /// The bytes that have come in above TLS.
+    fn bytes_received(&self) -> u64;
+
+    /// The bytes that have gone out above TLS.
+    fn bytes_sent(&self) -> u64;
+
+    /// The requests that have begun.
+    fn requests(&self) -> u64;
+}
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConnectionPhase {
+    /// HTTP has not begun: the connection layers are at work, such as a TLS handshake, or nothing has come yet.
+    Starting,
+    /// No request is under way.
+    Idle,
+    /// A part of a request's head has arrived.
+    Head,
+    /// Requests are under way.
+    Busy,
+    /// The bytes are no longer HTTP.
+    Upgraded,
+    /// Everything is said, or the peer has gone.
+    Closing,
+}
+
+impl ConnectionPhase {
+    /// The phase in a word: `starting`, `idle`, `head`, `busy`, `upgraded` or `closing`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Head => "head",
+            Self::Busy => "busy",
+            Self::Upgraded => "upgraded",
+            Self::Closing => "closing",
+        }
+    }
+}
+
 /// Which of the server's endpoints the connection came through.
 #[doc(alias = "IConnectionEndPointFeature")]
 pub trait EndpointFeature: Send + Sync {

@@ -19,7 +19,7 @@ pub trait HttpRequestLifetimeFeature: Send + Sync {
 #[doc(alias = "IConnectionLifetimeFeature")]
 #[doc(alias = "IConnectionLifetimeNotificationFeature")]
 pub trait ConnectionLifetimeFeature: Send + Sync {
-    /// Fires when the server begins to stop. Whoever answers without an end (server-sent events, WebSockets) ends
+    /// Fires when the server begins to stop; an announcement of the stop comes before it, and does not fire this. Whoever answers without an end (server-sent events, WebSockets) ends
     /// when it does; what has not ended at the server's deadline is aborted.
     #[doc(alias = "ConnectionClosedRequested")]
     fn stopping(&self) -> CancellationToken;

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::Address;
+use crate::{Address, BoxFuture};
 
 /// The addresses of a server: before the start those that the host was configured with, afterwards those bound.
 #[doc(alias = "IServerAddressesFeature")]
@@ -19,6 +19,26 @@ pub trait ServerAddressesFeature: Send + Sync {
     /// [`AddressesFixed`] when the server has been started.
     fn set_addresses(&self, addresses: Vec<Address>, prefer_hosting_urls: bool)
     -> Result<(), AddressesFixed>;
+}
+
+/// Whether a running server does its work: a question that all of its parts have to answer which take requests.
+///
+/// A server that takes requests in tasks of its own offers it, for a supervisor that is told regularly that the application
+/// lives.
+pub trait ServerLivenessFeature: Send + Sync {
+    /// Resolves to true once every part has answered, and to false if one of them has ended. What the server was told before,
+    /// such as other options, has been done by then. As long as a part hangs it does not resolve, so whoever asks sets a limit.
+    ///
+    /// # Cancel safety
+    /// Dropping the future takes the question back.
+    fn is_alive(&self) -> BoxFuture<'static, bool>;
+}
+
+/// How much a server that stops still has to do.
+pub trait ServerDrainFeature: Send + Sync {
+    /// The requests that are under way, upgraded connections among them, on connections that have been told to end. A server
+    /// need not count before it stops: until then the number means nothing.
+    fn requests_left(&self) -> u64;
 }
 
 /// The usual [`ServerAddressesFeature`], for servers to keep and offer.

@@ -29,7 +29,7 @@ pub(super) fn adopt(endpoint: &Endpoint, descriptors: Vec<OwnedFd>) -> Result<Bo
         }
         sockets.push(match &bound {
             AddressTarget::Ip(_) => BoundSocket::Tcp(socket.into(), *options),
-            _ => BoundSocket::Unix { listener: socket.into(), _file: None },
+            _ => BoundSocket::Unix { listener: socket.into(), file: None },
         });
         target.get_or_insert(bound);
     }

@@ -23,6 +23,11 @@ impl SocketFile {
         let file = fs::symlink_metadata(path)?;
         Ok(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
     }
+
+    /// Whether nothing is at its path any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(fs::symlink_metadata(&self.path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+    }
 }
 
 impl Drop for SocketFile {

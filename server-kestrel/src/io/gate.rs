@@ -4,10 +4,12 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use tokio::io::ReadBuf;
 
 use super::{ConnectionIo, Follower, ended};
 use crate::activity::Phase;
+use crate::end_reason::EndReason;
 use crate::frames::Flood;
 use crate::refusal::Refusal;
 use crate::scanner::Verdict;
@@ -15,6 +17,9 @@ use crate::scanner::Verdict;
 fn broken(refusal: Refusal) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, refusal.reason())
 }
+
+/// What is kept of a head that is refused, of each part.
+const MOST_OF_REFUSED: usize = 8192;
 
 impl ConnectionIo {
     pub(super) fn is_http1(&self) -> bool {
@@ -61,12 +66,28 @@ impl ConnectionIo {
         Poll::Ready(Err(ended()))
     }
 
+    /// Keeps the line of a head that is refused, as far as it is here.
+    fn keep_refused(&mut self, head: &[u8]) {
+        if self.guard.accepted.is_observed() {
+            let end = memchr::memchr(b'\n', head).map_or(head.len(), |end| end + 1);
+            self.refused = Bytes::copy_from_slice(&head[..end.min(MOST_OF_REFUSED)]);
+        }
+    }
+
+    /// The line of a head that is refused, of which the engine has got this; empty if nobody observes.
+    pub(crate) fn refused_head(&mut self, got: &[u8]) -> Bytes {
+        if !self.guard.accepted.is_observed() {
+            return Bytes::new();
+        }
+        [&got[..got.len().min(MOST_OF_REFUSED)], &std::mem::take(&mut self.refused)].concat().into()
+    }
+
     fn scan_frames(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
         let Follower::Http2(frames) = &mut self.follower else { return Poll::Ready(Ok(())) };
         let scanned = frames.scan(bytes, self.activity.bytes(), self.activity.sent_pieces());
         self.activity.data_received(frames.take_content());
         if let Err(Flood) = scanned {
-            self.guard.accepted.ends_with("control_frame_limit_exceeded");
+            self.guard.accepted.ends_with(EndReason::ControlFrameLimitExceeded);
             self.activity.go_away(h2::Reason::ENHANCE_YOUR_CALM.into());
             let _ = self.go_away(cx);
             let error = "the peer sends frames without a request and without content";
@@ -99,7 +120,7 @@ impl ConnectionIo {
             }
             // The engine is in the middle of a body: whoever reads it learns that it is broken.
             Verdict::Refuse(count, refusal) if refusal.is_of_body() => {
-                self.guard.accepted.ends_with(refusal.error_type());
+                self.guard.accepted.ends_with(refusal.end_reason());
                 self.activity.break_body(refusal);
                 if count == 0 {
                     buf.set_filled(before);
@@ -109,6 +130,7 @@ impl ConnectionIo {
                 count
             }
             Verdict::Refuse(count, refusal) => {
+                self.keep_refused(&bytes[count..]);
                 self.activity.refuse(refusal);
                 count
             }

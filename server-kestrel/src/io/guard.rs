@@ -8,6 +8,7 @@ use server_abstractions::LifetimeGuard;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connection::Accepted;
+use crate::observers::Observation;
 
 /// What counts the connection, and ends it once nobody else does.
 pub(super) struct Guard {
@@ -16,6 +17,7 @@ pub(super) struct Guard {
     reader: Option<Ended>,
     writer: Option<Ended>,
     _count: LifetimeGuard,
+    _observation: Option<Arc<Observation>>,
 }
 
 /// Who waits.
@@ -29,7 +31,13 @@ impl Guard {
     pub(super) fn new(accepted: &Arc<Accepted>) -> Self {
         let count = accepted.lifetime.guard();
         accepted.carry();
-        Self { accepted: Arc::clone(accepted), reader: None, writer: None, _count: count }
+        Self {
+            accepted: Arc::clone(accepted),
+            reader: None,
+            writer: None,
+            _count: count,
+            _observation: accepted.observation(),
+        }
     }
 
     /// Whether the server aborts, or somebody has ended this connection.

@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use server_abstractions::{HttpConnectionFeature, Io, MinDataRate, Upgrade, UpgradeError};
+use server_abstractions::{ConnectionEvent, Io, MinDataRate, Upgrade, UpgradeError};
 use tokio_util::sync::CancellationToken;
 
-use super::ConnectionContext;
 use super::rates::Direction;
+use super::{ConnectionContext, Known};
 use crate::connection::Signals;
+use crate::end_reason::EndReason;
 use crate::refusal::Refusal;
 use crate::request_body::Expected;
 
@@ -173,7 +174,7 @@ impl RequestState {
 
     /// The body is refused; whoever reads it learns that.
     pub(crate) fn fail_body(&self, refusal: Refusal) {
-        self.context.refused(refusal);
+        self.context.refused(refusal, Known::WITH_APP);
         self.body_failure.store(refusal.status().as_u16(), Ordering::Relaxed);
     }
 
@@ -274,13 +275,11 @@ impl RequestState {
         let limit = self.context.max_upgraded;
         let is_free = self.context.accepted.reserve_upgrade(limit);
         if !is_free {
-            tracing::warn!(
-                connection = self.context.accepted.connection_id(),
-                peer = self.context.accepted.remote_address().map(tracing::field::display),
-                limit,
-                "error.type" = "max_concurrent_upgraded_connections_exceeded",
-                "an upgrade was refused: there are as many upgraded connections as there may be"
-            );
+            self.context.accepted.report(&ConnectionEvent::UpgradeRejected {
+                features: &self.context.features,
+                error_type: EndReason::MaxConcurrentUpgradedConnectionsExceeded.as_str(),
+                limit: limit.unwrap_or(u64::MAX),
+            });
         }
         is_free
     }

@@ -14,6 +14,7 @@ use crate::bind::{Bound, bind};
 use crate::capacity::limit_addresses;
 use crate::connection::{EndpointInfo, Replaced};
 use crate::inherited::Inherited;
+use crate::liveness::Heart;
 use crate::protocol::{HttpServerOptions, http_server};
 use crate::threads::Workers;
 use crate::{Endpoint, KestrelOptions, Limits, ProxyProtocolLayer, TlsLayer};
@@ -45,6 +46,7 @@ pub(super) struct Listening {
     serving: watch::Sender<Serving>,
     /// The lifetime of the accept loops.
     loops: Lifetime,
+    heart: Heart,
     /// Keeps the lifetime of the connections open as long as there may be new ones.
     connections: LifetimeGuard,
 }
@@ -105,13 +107,16 @@ fn serving(
         address: address.clone(),
         server_features: context.features.clone(),
         replaced: Replaced::default(),
+        observers: context.observers.clone(),
+        drain: Arc::clone(&context.drain),
     });
-    let capacity = Arc::clone(&context.capacity);
+    let capacity = Arc::clone(context.drain.capacity());
     let max_connections = options.limits.max_concurrent_connections;
     (Serving { service, info, lifetime, capacity, max_connections }, connections)
 }
 
-/// PROXY protocol -> the limit of addresses -> TLS -> the endpoint's own layers -> HTTP.
+/// PROXY protocol -> the limit of addresses -> the log of the wire -> TLS -> that of the plaintext -> the endpoint's own layers
+/// -> HTTP.
 fn pipeline(
     endpoint: &Endpoint,
     options: &KestrelOptions,
@@ -125,18 +130,34 @@ fn pipeline(
         allow_alternate_schemes: options.allow_alternate_schemes,
     });
     let inner = endpoint.layers.iter().rev().fold(http, |inner, layer| layer.apply(inner));
+    let inner = logged(endpoint, false, inner);
     let inner = match &endpoint.https {
         None => inner,
         Some(https) => BoxConnectionService::new(TlsLayer::new(https, endpoint.protocols)?.layer(inner)),
     };
+    let inner = logged(endpoint, true, inner);
     let inner = match options.limits.max_connections_per_address {
         None => inner,
-        Some(limit) => limit_addresses(Arc::clone(&context.capacity), limit, inner),
+        Some(limit) => limit_addresses(Arc::clone(context.drain.capacity()), limit, inner),
     };
     Ok(match &endpoint.proxy_protocol {
         None => inner,
         Some(proxies) => BoxConnectionService::new(ProxyProtocolLayer::new(proxies.clone())?.layer(inner)),
     })
+}
+
+/// Shows the bytes here, if this is where the endpoint wants it.
+fn logged(endpoint: &Endpoint, is_below_tls: bool, inner: BoxConnectionService) -> BoxConnectionService {
+    match &endpoint.connection_log {
+        Some(log) if log.below_tls == is_below_tls => {
+            tracing::warn!(
+                endpoint = %endpoint.in_full(),
+                "the bytes of connections are events of level trace, with passwords and cookies as they are"
+            );
+            BoxConnectionService::new(log.limits.layer(inner))
+        }
+        _ => inner,
+    }
 }
 
 /// How long files may take to be read while the server runs.
@@ -175,13 +196,14 @@ impl Prepared {
         let (loops, guard) = Lifetime::new();
         let (address, is_handed) = (bound.address.clone(), bound.is_handed);
         let queue = queue(&endpoint);
-        if let Err(error) = start_loops(&mut bound, queue, workers, &watched, &loops) {
+        let mut heart = Heart::new();
+        if let Err(error) = start_loops(&mut bound, queue, workers, &watched, (&loops, &mut heart)) {
             loops.abort();
             return Err(StartError::new(format!("cannot accept on {address}")).with_source(error));
         }
         keep_until_closed(bound, &loops);
         drop(guard);
-        Ok(Listening { endpoint, address, is_handed, served_as, serving, loops, connections })
+        Ok(Listening { endpoint, address, is_handed, served_as, serving, loops, heart, connections })
     }
 }
 
@@ -198,14 +220,16 @@ fn start_loops(
     queue: usize,
     workers: &Workers,
     serving: &watch::Receiver<Serving>,
-    loops: &Lifetime,
+    (loops, heart): (&Lifetime, &mut Heart),
 ) -> io::Result<()> {
     for socket in &mut bound.sockets {
         let count = if socket.is_shareable() { workers.handles().len() } else { 1 };
         for worker in &workers.handles()[..count] {
             let _entered = worker.enter();
             if let Some(listener) = socket.listener(&bound.address)? {
-                worker.spawn(accept_loop(listener, queue, serving.clone(), loops.clone(), loops.guard()));
+                let (serving, loops, pulse) = (serving.clone(), loops.clone(), heart.pulse());
+                let guard = loops.guard();
+                worker.spawn(accept_loop(listener, queue, serving, loops, pulse, guard));
             }
         }
     }
@@ -231,6 +255,15 @@ impl Listening {
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    pub(super) fn heart(&self) -> &Heart {
+        &self.heart
+    }
+
+    /// Connections, also those that are yet to come, end with their next answer.
+    pub(super) fn announce(&self) {
+        self.serving.borrow().info.replaced.tell();
     }
 
     /// Serves new connections in another way; returns the old connections, unless nothing has changed.
@@ -268,7 +301,7 @@ impl Listening {
 
     /// Stops listening. The connections end with their next answer; how long that may take is for others to say.
     pub(super) fn retire_gently(self) -> Retired {
-        self.serving.borrow().info.replaced.tell();
+        self.announce();
         self.unbind()
     }
 

@@ -8,11 +8,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use server_abstractions::StartError;
+use server_abstractions::{ClientCertificate, StartError};
 
 use super::StoredCertificate;
+use super::configured_at::ConfiguredAt;
+use super::crypto;
 use super::inspection::inspect;
 use super::reloadable::{Look, Source, Stamp};
+use super::store::StoreSource;
 
 /// Where the server's certificate comes from.
 #[derive(Clone)]
@@ -47,12 +50,14 @@ pub struct CertificateFile {
     pub key_path: Option<PathBuf>,
     /// What an encrypted key (PKCS#8) or a PKCS#12 file is decrypted with. Default is none.
     pub password: Option<String>,
+    /// Where that was configured, for errors. Default is nowhere.
+    pub configured_at: ConfiguredAt,
 }
 
 impl CertificateFile {
     /// Chain and key in one file.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), key_path: None, password: None }
+        Self { path: path.into(), key_path: None, password: None, configured_at: ConfiguredAt::default() }
     }
 }
 
@@ -61,6 +66,29 @@ impl fmt::Debug for CertificateFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         self.key_path.as_ref().map_or(Ok(()), |key| write!(f, " with {}", key.display()))
+    }
+}
+
+impl ServerCertificate {
+    /// Reads what the server's own certificate says, as it is now where it comes from; new handshakes use the same within
+    /// five seconds. None of a whole TLS configuration, which does not tell. It blocks as long as the files take.
+    ///
+    /// # Errors
+    /// When there is no certificate that can be read.
+    pub fn read(&self) -> Result<Option<ClientCertificate>, StartError> {
+        let chain = match self {
+            Self::File(file) => file.chain()?,
+            Self::Store(stored) => {
+                StoreSource::new(stored.clone(), &Arc::new(crypto::provider())).load()?.cert.clone()
+            }
+            Self::Pem { certificate, .. } => chain_of(certificate.as_bytes(), &"the PEM text")?,
+            Self::Rustls(_) => return Ok(None),
+        };
+        let Some(own) = chain.first() else { return Ok(None) };
+        let read = ClientCertificate::from_der(own.to_vec());
+        read.map(Some).map_err(|error| {
+            StartError::configuration(format!("cannot read the certificate of {self:?}")).with_source(error)
+        })
     }
 }
 
@@ -144,7 +172,7 @@ impl Source<CertifiedKey> for FileSource {
     }
 
     fn load(&self) -> Result<CertifiedKey, StartError> {
-        self.0.load(&self.1)
+        self.0.load(&self.1).map_err(|error| self.0.configured_at.blame(error))
     }
 
     fn is_same(&self, one: &CertifiedKey, other: &CertifiedKey) -> bool {

@@ -242,7 +242,7 @@ impl Parts<'_> {
                 return Err(StartError::configuration("TLS needs a certificate, and none is configured"));
             }
         };
-        Ok(Certificates::Reloadable(Arc::new(reloadable)))
+        Ok(Certificates::Reloadable(reloadable))
     }
 }
 

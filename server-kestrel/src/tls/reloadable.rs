@@ -3,8 +3,8 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -13,6 +13,33 @@ use tokio::time::Instant;
 
 /// How often the files are looked at, at the most, and only while there are handshakes.
 const INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often somebody has wanted files to be looked at without a pause.
+static WANTED: AtomicU64 = AtomicU64::new(0);
+
+/// All that is in use.
+static ALL: Mutex<Vec<Weak<dyn LookNow>>> = Mutex::new(Vec::new());
+
+/// Looks at all files, however short the time since the last look, and without a handshake that would ask for it: whoever wants
+/// that reads in the log what cannot be used. Files that do not answer in time are left to the next handshake.
+pub(crate) async fn look_again() {
+    WANTED.fetch_add(1, Ordering::AcqRel);
+    let looking = tokio::task::spawn_blocking(|| {
+        let all = {
+            let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|one| one.strong_count() > 0);
+            all.clone()
+        };
+        all.iter().filter_map(Weak::upgrade).for_each(|one| one.look_now());
+    });
+    if let Ok(Err(panic)) = tokio::time::timeout(INTERVAL, looking).await {
+        tracing::error!(%panic, "certificates and keys cannot all be read again; the last ones are used as before");
+    }
+}
+
+trait LookNow: Send + Sync {
+    fn look_now(self: Arc<Self>);
+}
 
 /// Files, and what is made of them. Its functions may block.
 pub(super) trait Source<T>: fmt::Debug + Send + Sync {
@@ -102,14 +129,42 @@ pub(super) struct Reloadable<T> {
     /// When the files were looked at last, and what they looked like when they were read.
     seen: Mutex<(Instant, Look)>,
     is_looking: AtomicBool,
+    /// What [`WANTED`] was at the last look.
+    wanted: AtomicU64,
+    /// Whether the files, as they were read last, cannot be used.
+    has_failed: AtomicBool,
+}
+
+impl<T: Send + Sync + 'static> LookNow for Reloadable<T> {
+    fn look_now(self: Arc<Self>) {
+        if !self.is_looking.swap(true, Ordering::AcqRel) {
+            let looking = Looking(self);
+            // What still cannot be used is told to each who asks.
+            if looking.0.has_failed.load(Ordering::Acquire) {
+                looking.0.load();
+            } else {
+                looking.0.look();
+            }
+        }
+    }
 }
 
 impl<T: Send + Sync + 'static> Reloadable<T> {
-    pub(super) fn new(source: impl Source<T> + 'static) -> Result<Self, StartError> {
+    pub(super) fn new(source: impl Source<T> + 'static) -> Result<Arc<Self>, StartError> {
+        let wanted = AtomicU64::new(WANTED.load(Ordering::Acquire));
         let (look, loaded) = load(&source);
         let current = ArcSwap::from_pointee(loaded?);
         let seen = Mutex::new((Instant::now(), look));
-        Ok(Self { source: Box::new(source), current, seen, is_looking: AtomicBool::new(false) })
+        let [is_looking, has_failed] = [false, false].map(AtomicBool::new);
+        let new = Arc::new(Self { source: Box::new(source), current, seen, is_looking, wanted, has_failed });
+        let weak = Arc::downgrade(&new);
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == all.capacity() {
+            all.retain(|one| one.strong_count() > 0);
+        }
+        all.push(weak);
+        drop(all);
+        Ok(new)
     }
 
     pub(super) fn current(&self) -> Arc<T> {
@@ -121,6 +176,7 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
         let is_due = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.0.elapsed() >= INTERVAL
+                || self.wanted.load(Ordering::Acquire) != WANTED.load(Ordering::Acquire)
         };
         if !is_due || self.is_looking.swap(true, Ordering::AcqRel) {
             return;
@@ -134,6 +190,7 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
     }
 
     fn look(&self) {
+        self.wanted.store(WANTED.load(Ordering::Acquire), Ordering::Release);
         let is_changed = {
             let now = self.source.look();
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +206,7 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
         let what = self.source.what();
         let (look, loaded) = load(&*self.source);
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 = look;
+        self.has_failed.store(loaded.is_err(), Ordering::Release);
         match loaded {
             Ok(new) => {
                 let old = self.current.swap(Arc::new(new));
@@ -197,7 +255,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_while_files_are_read_ends_nothing() {
-        let reloadable = Arc::new(Reloadable::new(Panicking::default()).unwrap());
+        let reloadable = Reloadable::new(Panicking::default()).unwrap();
         for expected in [0, 2] {
             tokio::time::advance(INTERVAL).await;
             reloadable.refresh().await;

@@ -12,6 +12,7 @@ use server_abstractions::StartError;
 use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 use super::CertificateFile;
+use super::configured_at::ConfiguredAt;
 use super::crypto::digest;
 use super::inspection::is_for_servers;
 use super::reloadable::{Look, Source, Stamp};
@@ -31,6 +32,8 @@ pub struct StoredCertificate {
     pub allow_invalid: bool,
     /// What encrypted keys (PKCS#8) and PKCS#12 files in the folder are decrypted with. Default is none.
     pub password: Option<String>,
+    /// Where that was configured, for errors. Default is nowhere.
+    pub configured_at: ConfiguredAt,
 }
 
 /// What a certificate in a folder is known by.
@@ -48,7 +51,13 @@ pub enum FindCertificate {
 impl StoredCertificate {
     /// One that is valid today.
     pub fn new(folder: impl Into<PathBuf>, find: FindCertificate) -> Self {
-        Self { folder: folder.into(), find, allow_invalid: false, password: None }
+        Self {
+            folder: folder.into(),
+            find,
+            allow_invalid: false,
+            password: None,
+            configured_at: ConfiguredAt::default(),
+        }
     }
 }
 
@@ -158,6 +167,16 @@ impl Source<CertifiedKey> for StoreSource {
     }
 
     fn load(&self) -> Result<CertifiedKey, StartError> {
+        self.load_best().map_err(|error| self.wanted.configured_at.blame(error))
+    }
+
+    fn is_same(&self, one: &CertifiedKey, other: &CertifiedKey) -> bool {
+        one.cert == other.cert
+    }
+}
+
+impl StoreSource {
+    fn load_best(&self) -> Result<CertifiedKey, StartError> {
         self.wanted.find.check().map_err(|why| self.failed(why))?;
         let files = self.files(&["pem", "crt", "cer", "pfx", "p12"])?;
         let (mut found, mut refused) = (Vec::new(), Vec::new());
@@ -176,10 +195,6 @@ impl Source<CertifiedKey> for StoreSource {
             }
         }
         Err(self.nothing(&refused))
-    }
-
-    fn is_same(&self, one: &CertifiedKey, other: &CertifiedKey) -> bool {
-        one.cert == other.cert
     }
 }
 
@@ -223,8 +238,11 @@ impl StoreSource {
             return Err("it is no file of at most 1 MiB".to_owned());
         }
         let key_path = Some(path.with_extension("key")).filter(|key| key.is_file());
-        let file =
-            CertificateFile { path: path.to_owned(), key_path, password: self.wanted.password.clone() };
+        let file = CertificateFile {
+            key_path,
+            password: self.wanted.password.clone(),
+            ..CertificateFile::new(path)
+        };
         let chain = file.chain().map_err(|error| told(&error))?;
         let own = chain.first().ok_or("it contains no certificate")?;
         let (_, certificate) = X509Certificate::from_der(own).map_err(|error| error.to_string())?;

@@ -10,6 +10,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Counts processes that have ended by themselves, and starts that have failed.
 #[derive(Debug)]
 pub(super) struct Failures {
+    /// Whose they are.
+    application: String,
     limit: u32,
     window: Mutex<Window>,
     total: AtomicU64,
@@ -24,13 +26,33 @@ struct Window {
 impl Failures {
     pub(super) fn new(limit: u32) -> Self {
         let window = Window { begun: Instant::now(), count: 0 };
-        Self { limit, window: Mutex::new(window), total: AtomicU64::new(0) }
+        Self { application: String::new(), limit, window: Mutex::new(window), total: AtomicU64::new(0) }
+    }
+
+    /// Those of an application, which events name.
+    pub(super) fn of(self, application: &str) -> Self {
+        Self { application: application.to_owned(), ..self }
     }
 
     pub(super) fn add(&self) {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut window = self.current();
         window.count = window.count.saturating_add(1);
+        if window.count == self.limit.saturating_add(1) {
+            let application = &self.application;
+            let seconds = WINDOW.saturating_sub(window.begun.elapsed()).as_secs();
+            tracing::warn!(
+                application,
+                limit = self.limit,
+                seconds,
+                "the application is disabled: it has failed too often within a minute (rapidFailsPerMinute); its clients get 502.5 until these seconds are over, and then a request starts it again; correct it, and 'server-module recycle {application}' lifts this at once"
+            );
+        }
+    }
+
+    /// Forgets those that count.
+    pub(super) fn forget(&self) {
+        self.current().count = 0;
     }
 
     /// Whether nothing is to be started for now.
@@ -65,5 +87,9 @@ mod tests {
         tokio::time::advance(WINDOW).await;
         assert!(!failures.are_too_many());
         assert_eq!(failures.total(), 3);
+        (0..3).for_each(|_| failures.add());
+        assert!(failures.are_too_many());
+        failures.forget();
+        assert!(!failures.are_too_many());
     }
 }

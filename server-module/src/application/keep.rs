@@ -1,41 +1,48 @@
-//! What is looked at once a second, whether there are requests or not.
+//! What is looked at all the time, whether there are requests or not. A replacement may take its time, and is not to keep
+//! anybody from being offline.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{Application, Slot};
 
 /// How often it is looked whether the application is offline.
-const LOOK: Duration = Duration::from_millis(200);
-/// How many of these looks pass until the processes are looked at.
-const LOOKS: u32 = 5;
+const LOOK_OFFLINE: Duration = Duration::from_millis(200);
+/// How often the processes are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Application {
-    /// Ends processes of an application that is offline, and replaces those that are too old or too large, or whose files
-    /// have changed, until the token fires.
-    pub(crate) async fn keep(self: Arc<Self>, stopping: CancellationToken) {
-        let files = [self.options.program.clone(), self.options.folder.join("web.config")];
-        let mut seen = fingerprints(files.clone()).await;
-        let mut looks = 0;
-        while stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+    /// Ends processes of an application that is offline, until the token fires.
+    pub(crate) async fn keep_offline(self: Arc<Self>, stopping: CancellationToken) {
+        while stopping.run_until_cancelled(sleep(LOOK_OFFLINE)).await.is_some() {
             let offline = Arc::clone(&self.offline);
             if tokio::task::spawn_blocking(move || offline.look()).await.unwrap_or(false) {
                 self.end_all("app_offline.htm").await;
+            }
+        }
+    }
+
+    /// Replaces processes that are too old or too large, or whose files have changed, until the token fires.
+    pub(crate) async fn keep_fresh(self: Arc<Self>, stopping: CancellationToken) {
+        let files = [self.options.program.clone(), self.options.folder.join("web.config")];
+        let mut seen = fingerprints(files.clone()).await;
+        while stopping.run_until_cancelled(sleep(LOOK)).await.is_some() {
+            if self.offline.is_on() {
                 continue;
             }
-            looks += 1;
-            if looks % LOOKS == 0 {
-                let now = fingerprints(files.clone()).await;
-                let have_changed = self.options.recycle.on_file_change && now != seen;
-                seen = now;
-                if have_changed && !self.has_refreshed().await {
-                    continue;
-                }
-                self.replace_where_needed(have_changed).await;
+            let now = fingerprints(files.clone()).await;
+            let have_changed = self.options.recycle.on_file_change && now != seen;
+            seen = now;
+            if have_changed && !self.has_refreshed().await {
+                continue;
             }
+            // A stop does not interrupt it half-way, and waits for it.
+            let fresh = Arc::clone(&self);
+            let _ = self.spawn(async move { fresh.replace_where_needed(have_changed).await }).await;
         }
     }
 
@@ -62,7 +69,7 @@ impl Application {
                     application = self.options.name,
                     error,
                     reason,
-                    "a process could not be replaced; the one that is there stays"
+                    "a process could not be replaced"
                 );
             }
         }

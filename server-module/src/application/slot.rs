@@ -5,16 +5,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::Application;
-use crate::backend::{Backend, start};
+use crate::backend::{Backend, StartFailure, start};
 use crate::status::WorkerStatus;
+
+mod replace;
 
 /// Why there is no process.
 #[derive(Clone, Debug)]
 pub(super) enum Unavailable {
     /// The application is about to end.
     Stopping,
+    /// Its start was given up. Another look tells why.
+    GivenUp,
     /// It could not be started; with the reason.
     Failed(Arc<str>),
 }
@@ -25,90 +30,94 @@ type Outcomes = watch::Receiver<Option<Outcome>>;
 /// A place, and who is in it.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    place: Mutex<Place>,
+    state: Mutex<State>,
+    /// Held by whoever replaces the process.
+    replacing: tokio::sync::Mutex<()>,
     starts: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    place: Place,
+    /// Gives up the starts for this place that are under way. It fires under the lock, so that whoever has started a process
+    /// knows under the lock whether it is wanted.
+    round: CancellationToken,
 }
 
 #[derive(Debug, Default)]
 enum Place {
     #[default]
     Empty,
-    /// Whoever comes meanwhile waits for the outcome.
-    Starting(Outcomes),
+    Starting(Start),
     Ready(Arc<Backend>),
+}
+
+/// Whoever comes meanwhile waits for the outcome.
+#[derive(Debug)]
+struct Start {
+    outcome: Outcomes,
+    /// Fires when the process is not wanted any more.
+    given_up: CancellationToken,
 }
 
 impl Slot {
     /// The process, which is started if there is none. The start goes on if nobody waits for it any more.
     pub(super) async fn backend(&self, application: &Arc<Application>, number: usize) -> Outcome {
-        let outcome = match &mut *self.place() {
-            Place::Ready(backend) if !backend.is_over() => return Ok(Arc::clone(backend)),
-            Place::Starting(outcome) => outcome.clone(),
-            place => {
-                application.may_start()?;
-                let (sender, outcome) = watch::channel(None);
-                *place = Place::Starting(outcome.clone());
-                application.runtime.spawn(fill(Arc::clone(application), number, sender, outcome.clone()));
-                outcome
+        let outcome = {
+            let mut state = self.state();
+            match &state.place {
+                Place::Ready(backend) if !backend.is_over() => return Ok(Arc::clone(backend)),
+                Place::Starting(start) => start.outcome.clone(),
+                _ => {
+                    application.may_start()?;
+                    state.begin(application, number, None)
+                }
             }
         };
         known(outcome).await
     }
 
-    /// Ends the process, if there is one.
+    /// Ends the process, if there is one, and what is about to become one.
     pub(super) async fn end(&self, application: &Application, reason: &'static str) {
-        let place = std::mem::take(&mut *self.place());
-        let backend = match place {
-            Place::Empty => return,
-            Place::Ready(backend) => backend,
-            Place::Starting(outcome) => match known(outcome).await {
-                Ok(backend) => backend,
-                Err(_) => return,
-            },
+        let place = {
+            let mut state = self.state();
+            std::mem::take(&mut state.round).cancel();
+            std::mem::take(&mut state.place)
         };
-        end(application, &backend, reason).await;
+        match place {
+            Place::Empty => {}
+            Place::Ready(backend) => end(application, &backend, reason).await,
+            // Who has started it ends it as well.
+            Place::Starting(start) => drop(known(start.outcome).await),
+        }
     }
 
-    /// Puts a new process in the place of the one that is there, and ends that.
-    pub(super) async fn replace(
-        &self,
-        application: &Arc<Application>,
-        number: usize,
-        reason: &'static str,
-    ) -> Result<(), String> {
-        let old = match &*self.place() {
-            Place::Ready(old) if !old.is_over() => Arc::clone(old),
-            _ => return Ok(()),
-        };
-        let new =
-            new_backend(application, number, &self.starts).await.map_err(|reason| reason.to_string())?;
-        let before = std::mem::replace(&mut *self.place(), Place::Ready(new));
-        if let Place::Ready(before) = before
-            && !Arc::ptr_eq(&before, &old)
-        {
-            end(application, &before, reason).await;
+    /// Gives up what is about to become a process, now and from now on.
+    pub(super) fn give_up_starts(&self) {
+        let mut state = self.state();
+        state.round.cancel();
+        if let Place::Starting(_) = state.place {
+            state.place = Place::Empty;
         }
-        end(application, &old, reason).await;
-        Ok(())
     }
 
     /// Empties the place if it has this process.
     fn leave(&self, backend: &Arc<Backend>) {
-        let mut place = self.place();
-        if matches!(&*place, Place::Ready(present) if Arc::ptr_eq(present, backend)) {
-            *place = Place::Empty;
+        let mut state = self.state();
+        if state.has(backend) {
+            state.place = Place::Empty;
         }
     }
 
     pub(super) fn ready(&self) -> Option<Arc<Backend>> {
-        match &*self.place() {
+        match &self.state().place {
             Place::Ready(backend) => Some(Arc::clone(backend)),
             _ => None,
         }
     }
 
     pub(super) fn is_starting(&self) -> bool {
-        matches!(*self.place(), Place::Starting(_))
+        matches!(self.state().place, Place::Starting(_))
     }
 
     pub(super) fn starts(&self) -> u64 {
@@ -119,8 +128,34 @@ impl Slot {
         self.ready().map(|backend| backend.status())
     }
 
-    fn place(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Has a process started, after the end of another one if that is in the way.
+    fn begin(
+        &mut self,
+        application: &Arc<Application>,
+        number: usize,
+        before: Option<(Arc<Backend>, &'static str)>,
+    ) -> Outcomes {
+        let (sender, outcome) = watch::channel(None);
+        let given_up = self.round.child_token();
+        self.place = Place::Starting(Start { outcome: outcome.clone(), given_up: given_up.clone() });
+        let owner = Arc::clone(application);
+        application.spawn(async move {
+            if let Some((before, reason)) = before {
+                end(&owner, &before, reason).await;
+            }
+            sender.send_replace(Some(fill(&owner, number, &given_up).await));
+        });
+        outcome
+    }
+
+    fn has(&self, backend: &Arc<Backend>) -> bool {
+        matches!(&self.place, Place::Ready(present) if Arc::ptr_eq(present, backend))
     }
 }
 
@@ -129,38 +164,37 @@ async fn known(mut outcome: Outcomes) -> Outcome {
     known.ok().and_then(|known| (*known).clone()).unwrap_or(Err(Unavailable::Stopping))
 }
 
-/// Starts a process for a place, and tells whoever waits. If somebody has emptied the place meanwhile, it is his to end it.
-async fn fill(
-    application: Arc<Application>,
-    number: usize,
-    sender: watch::Sender<Option<Outcome>>,
-    own: Outcomes,
-) {
+/// Starts a process for a place. If it is not wanted any more when it has started, it is ended here: nobody else knows it.
+async fn fill(application: &Arc<Application>, number: usize, given_up: &CancellationToken) -> Outcome {
     let slot = &application.slots[number];
-    let outcome = new_backend(&application, number, &slot.starts).await.map_err(Unavailable::Failed);
+    let outcome = new_backend(application, number, given_up).await;
     {
-        let mut place = slot.place();
-        if matches!(&*place, Place::Starting(current) if current.same_channel(&own)) {
-            *place = match &outcome {
+        let mut state = slot.state();
+        if !given_up.is_cancelled() {
+            state.place = match &outcome {
                 Ok(backend) => Place::Ready(Arc::clone(backend)),
                 Err(_) => Place::Empty,
             };
+            return outcome;
         }
     }
-    sender.send_replace(Some(outcome));
+    if let Ok(backend) = outcome {
+        end(application, &backend, NOT_WANTED).await;
+    }
+    Err(Unavailable::GivenUp)
 }
 
+/// Why a process is ended that has just started.
+const NOT_WANTED: &str = "it is not wanted any more";
+
 /// Starts a process and watches it from then on.
-async fn new_backend(
-    application: &Arc<Application>,
-    number: usize,
-    starts: &AtomicU64,
-) -> Result<Arc<Backend>, Arc<str>> {
+async fn new_backend(application: &Arc<Application>, number: usize, given_up: &CancellationToken) -> Outcome {
     let name = &application.options.name;
     let begun = Instant::now();
-    match start(&application.launch(), application.https_port).await {
+    let show = |process| application.others.starting(process);
+    match start(&application.launch(), application.https_port, given_up, show).await {
         Ok(backend) => {
-            starts.fetch_add(1, Ordering::Relaxed);
+            application.slots[number].starts.fetch_add(1, Ordering::Relaxed);
             let milliseconds = begun.elapsed().as_millis();
             tracing::info!(
                 application = name,
@@ -173,12 +207,16 @@ async fn new_backend(
             application.runtime.spawn(watch_over(Arc::clone(application), number, Arc::clone(&backend)));
             Ok(backend)
         }
+        Err(StartFailure::GivenUp) => {
+            tracing::info!(application = name, "a start was given up");
+            Err(Unavailable::GivenUp)
+        }
         Err(failure) => {
             application.failures.add();
             let reason: Arc<str> = failure.to_string().into();
             application.note_exit(format!("not started: {reason}"));
             tracing::error!(application = name, %reason, "the application could not be started");
-            Err(reason)
+            Err(Unavailable::Failed(reason))
         }
     }
 }
@@ -198,8 +236,9 @@ async fn watch_over(application: Arc<Application>, number: usize, backend: Arc<B
     );
 }
 
-async fn end(application: &Application, backend: &Backend, reason: &'static str) {
+async fn end(application: &Application, backend: &Arc<Backend>, reason: &'static str) {
     let options = &application.options;
+    let _shown = application.others.ending(backend);
     tracing::info!(application = options.name, pid = backend.pid(), reason, "a process is told to end");
     let exit = backend.stop(options.path_prefix.as_str(), options.settings.shutdown_time_limit).await;
     application.note_exit(format!("{exit}, {reason}"));

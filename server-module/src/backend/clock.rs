@@ -30,10 +30,14 @@ impl Clock {
         Self { limit, begun: Instant::now(), sleep: None, progress: None }
     }
 
-    /// A request goes out.
+    /// A request goes out, at once: the clock has been read when the connection was made or taken.
     pub(super) fn begin(&mut self, progress: Option<Progress>) {
-        self.begun = Instant::now();
         self.progress = progress;
+    }
+
+    /// The connection is taken for a request.
+    pub(super) fn take(&mut self, now: Instant) {
+        self.begun = now;
     }
 
     /// When the last step was.

@@ -15,8 +15,7 @@ const DRAWS: u32 = 10;
 
 /// The port that the application's variables say, or one that nobody listens on.
 pub(super) fn choose(options: &ApplicationOptions) -> Result<u16, StartFailure> {
-    let configured = lookup(&options.settings.environment_variables, "ASPNETCORE_PORT");
-    if let Some(configured) = configured.filter(|port| !port.is_empty()) {
+    if let Some(configured) = own(options) {
         let port = configured.parse().ok().filter(|port| CONFIGURED.contains(port));
         return port.ok_or_else(|| StartFailure::Port(configured.to_owned()));
     }
@@ -28,6 +27,15 @@ pub(super) fn choose(options: &ApplicationOptions) -> Result<u16, StartFailure> 
         port = draw();
     }
     Ok(port)
+}
+
+/// Whether the application's variables say the port, so that only one process can have it at a time.
+pub(crate) fn has_own_port(options: &ApplicationOptions) -> bool {
+    own(options).is_some()
+}
+
+fn own(options: &ApplicationOptions) -> Option<&str> {
+    lookup(&options.settings.environment_variables, "ASPNETCORE_PORT").filter(|port| !port.is_empty())
 }
 
 fn draw() -> u16 {

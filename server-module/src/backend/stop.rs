@@ -11,18 +11,23 @@ use crate::worker::Exit;
 
 /// How long requests that are on their way into the process may take to get there.
 const CROSSING: Duration = Duration::from_millis(500);
+/// How long the process may take to answer the request to stop, and no longer than a quarter of its limit.
+const ASKING: Duration = Duration::from_secs(2);
 
 impl Backend {
     /// Lets no more requests in, asks the process to end, tells it by SIGTERM if it does not listen to that, and ends it at the
-    /// limit.
+    /// limit. SIGTERM ends most programs that do not listen at once, so it waits for the requests that they have, up to half
+    /// of the limit.
     pub(crate) async fn stop(&self, path_base: &str, limit: Duration) -> Exit {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
+        let deadline = begun + limit;
         self.gate.close();
         // What the process has been given it finishes itself, streams that do not end among it.
         let _ = timeout(CROSSING.min(limit), self.gate.empty()).await;
         self.pool.clear();
-        let asked = timeout_at(deadline, self.ask_to_stop(path_base)).await.unwrap_or(false);
+        let asked = timeout(ASKING.min(limit / 4), self.ask_to_stop(path_base)).await.unwrap_or(false);
         if !asked {
+            let _ = timeout_at(begun + limit / 2, self.gate.empty()).await;
             tracing::info!(
                 pid = self.pid(),
                 "the process does not take the request to stop; it gets SIGTERM"

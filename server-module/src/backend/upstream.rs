@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
-use std::net::Ipv4Addr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,10 +14,11 @@ use hosting::{Body, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use super::address::Address;
 use super::clock::{Clock, Progress};
+use super::socket::Stream;
 
 /// The longest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
@@ -31,7 +31,7 @@ const IDLE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Upstream {
     sender: http1::SendRequest<Body>,
-    connection: http1::Connection<TokioIo<TcpStream>, Body>,
+    connection: http1::Connection<TokioIo<Stream>, Body>,
     /// Whether it has ended, so that it is not asked again.
     is_over: bool,
     /// Whether it has had a request before.
@@ -88,14 +88,14 @@ impl Upstream {
     }
 
     /// The connection itself, after an answer with 101, and the bytes that came behind it.
-    pub(crate) fn into_stream(self) -> (TcpStream, Bytes) {
+    pub(crate) fn into_stream(self) -> (Stream, Bytes) {
         let parts = self.connection.into_parts();
         (parts.io.into_inner(), parts.read_buf)
     }
 }
 
 fn drive(
-    connection: &mut http1::Connection<TokioIo<TcpStream>, Body>,
+    connection: &mut http1::Connection<TokioIo<Stream>, Body>,
     is_over: &mut bool,
     cx: &mut Context<'_>,
 ) {
@@ -108,7 +108,7 @@ fn drive(
 /// The connections to one process that wait for a request.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    port: u16,
+    address: Address,
     /// How long is waited for each step.
     limit: Duration,
     /// By thread, since a connection is cheapest where it was made. The last one used is the last one.
@@ -127,17 +127,24 @@ fn thread() -> usize {
 }
 
 impl Pool {
-    pub(super) fn new(port: u16, limit: Duration) -> Self {
+    pub(super) fn new(address: Address, limit: Duration) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { port, limit, idle: (0..threads).map(|_| Mutex::default()).collect() }
+        Self { address, limit, idle: (0..threads).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Where the process listens.
+    pub(super) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// A connection that has been used before, if one waits.
     pub(crate) fn take(&self) -> Option<Box<Upstream>> {
         loop {
-            let (_, mut upstream) = self.own().pop_back()?;
-            if upstream.is_ready() {
+            let (since, mut upstream) = self.own().pop_back()?;
+            let now = Instant::now();
+            if now.saturating_duration_since(since) <= IDLE && upstream.is_ready() {
                 upstream.is_used = true;
+                upstream.clock.take(now);
                 return Some(upstream);
             }
         }
@@ -145,9 +152,7 @@ impl Pool {
 
     /// A new connection.
     pub(crate) async fn connect(&self) -> io::Result<Box<Upstream>> {
-        let connect = timeout(self.limit, TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
-        let stream = connect.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
+        let stream = self.address.connect(self.limit).await?;
         let mut builder = http1::Builder::new();
         let (sender, connection) = builder
             .max_header_size(MAX_HEAD)
@@ -184,4 +189,30 @@ impl Pool {
 
 fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_has_waited_for_a_minute_is_not_used_again() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let family = crate::worker::Family::of_this_process();
+        let crate::worker::Listening::Worker(own) = crate::worker::listening(port, family) else {
+            panic!("this process listens")
+        };
+        let pool = Pool::new(Address::new(port, family, own, None), IDLE);
+        for (seconds, is_taken) in [(59, true), (61, false)] {
+            let upstream = pool.connect().await.unwrap();
+            let _accepted = listener.accept().await.unwrap();
+            pool.put(upstream);
+            tokio::time::pause();
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            assert_eq!(pool.take().is_some(), is_taken);
+            tokio::time::resume();
+        }
+        assert!(pool.take().is_none());
+    }
 }

@@ -3,39 +3,12 @@ use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 
-pub(super) const HELP: &str = "\
-Starts applications, watches them, and brings requests to them.
-
-usage: server-module run [--config FILE]
-       server-module run [--urls URLS] [--in-process] PROGRAM [ARGUMENTS]
-       server-module check [--config FILE]
-       server-module status [--json] [--config FILE | --control SOCKET]
-       server-module recycle APPLICATION [--config FILE | --control SOCKET]
-       server-module stop [--config FILE | --control SOCKET]
-
-  run      serves the applications of a file, or one program at http://localhost:5000
-  check    tells everything that is wrong with the files, each in a line
-  status   tells how the applications are
-  recycle  puts new processes in the place of those of an application
-  stop     ends the module and its applications, politely
-
-  --config FILE     the settings; else ./module.json, else /etc/server-module/module.json
-  --control SOCKET  the Unix socket of the module that runs; else that of the settings
-  --urls URLS       where the program is served, separated by ;
-  --in-process      the program serves the module's sockets itself
-  --json            as JSON
-  -h, --help        this text
-  -V, --version     the version
-
-exit codes: 0 done, 1 failed or wrong settings, 2 wrong command line, 3 no module answers
-";
-
 /// Where settings are looked for when none are named.
 const PLACES: [&str; 2] = ["module.json", "/etc/server-module/module.json"];
 
 #[derive(Debug)]
 pub(super) enum Command {
-    Help,
+    Help(Option<&'static str>),
     Version,
     Run(RunOptions),
     Check(Settings),
@@ -47,7 +20,17 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum RunOptions {
     Settings(Settings),
-    Program { program: PathBuf, arguments: Vec<String>, urls: Vec<String>, is_in_process: bool },
+    Program(ProgramOptions),
+}
+
+/// One program without a file.
+#[derive(Debug)]
+pub(super) struct ProgramOptions {
+    pub(super) program: PathBuf,
+    pub(super) arguments: Vec<String>,
+    pub(super) urls: Vec<String>,
+    pub(super) control: Option<PathBuf>,
+    pub(super) is_in_process: bool,
 }
 
 /// Which module is meant.
@@ -85,22 +68,34 @@ impl Command {
         let mut parser = lexopt::Parser::from_args(arguments);
         let name = match parser.next()? {
             None => return Err("a command is missing".into()),
-            Some(Short('h') | Long("help")) => return Ok(Self::Help),
+            Some(Short('h') | Long("help")) => return Ok(Self::Help(None)),
             Some(Short('V') | Long("version")) => return Ok(Self::Version),
             Some(Value(name)) => name.string()?,
             Some(argument) => return Err(argument.unexpected()),
         };
-        let takes: &[&str] = match name.as_str() {
-            "run" => &["config", "urls", "in-process"],
-            "check" => &["config"],
-            "status" => &["config", "control", "json"],
-            "recycle" | "stop" => &["config", "control"],
-            "help" => return Ok(Self::Help),
-            other => return Err(format!("there is no command {other:?}").into()),
+        if name == "help" {
+            let of = parser.raw_args()?.next();
+            let of = of.map(ValueExt::string).transpose()?;
+            return of.map_or(Ok(Self::Help(None)), |of| Ok(Self::Help(Some(known(&of)?.0))));
+        }
+        let (name, takes) = known(&name)?;
+        let Some(given) = Given::parse(&mut parser, takes, name == "run")? else {
+            return Ok(Self::Help(Some(name)));
         };
-        let Some(given) = Given::parse(&mut parser, takes, name == "run")? else { return Ok(Self::Help) };
-        given.into_command(&name)
+        given.into_command(name)
     }
+}
+
+/// A command, and the options that it takes.
+fn known(name: &str) -> Result<(&'static str, &'static [&'static str]), lexopt::Error> {
+    Ok(match name {
+        "run" => ("run", &["config", "urls", "control", "in-process"]),
+        "check" => ("check", &["config"]),
+        "status" => ("status", &["config", "control", "json"]),
+        "recycle" => ("recycle", &["config", "control"]),
+        "stop" => ("stop", &["config", "control"]),
+        other => return Err(format!("there is no command {other:?}").into()),
+    })
 }
 
 impl Given {
@@ -143,21 +138,29 @@ impl Given {
 
     fn into_command(self, name: &str) -> Result<Command, lexopt::Error> {
         let Self { settings, urls, is_in_process, is_json, values } = self;
+        if settings.config.is_some() && settings.control.is_some() {
+            return Err(
+                "there are --config and --control, which both say which module is meant; give one of them"
+                    .into(),
+            );
+        }
         let mut values = values.into_iter();
         let command = match name {
             "run" => Command::Run(match values.next() {
                 Some(_) if settings.config.is_some() => {
                     return Err("there is a program and --config; give one of them".into());
                 }
-                Some(program) => RunOptions::Program {
+                Some(program) => RunOptions::Program(ProgramOptions {
                     program: program.into(),
                     arguments: values.by_ref().map(ValueExt::string).collect::<Result<_, _>>()?,
                     urls,
+                    control: settings.control,
                     is_in_process,
-                },
-                None if !urls.is_empty() || is_in_process => {
+                }),
+                None if !urls.is_empty() || is_in_process || settings.control.is_some() => {
                     return Err(
-                        "--urls and --in-process are for a program; in a file there are keys for both".into(),
+                        "--urls, --control and --in-process are for a program; in a file there are keys for them"
+                            .into(),
                     );
                 }
                 None => RunOptions::Settings(settings),
@@ -187,11 +190,13 @@ mod tests {
 
     #[test]
     fn what_follows_a_program_is_its_own() {
-        let Ok(Command::Run(RunOptions::Program { program, arguments, urls, is_in_process })) =
-            parse("run --urls http://a:1;http://b:2 --in-process ./app --config x --help")
+        let Ok(Command::Run(RunOptions::Program(options))) =
+            parse("run --urls http://a:1;http://b:2 --control c --in-process ./app --config x --help")
         else {
             panic!("a program is run");
         };
+        let ProgramOptions { program, arguments, urls, control, is_in_process } = options;
+        assert_eq!(control.as_deref(), Some(Path::new("c")));
         assert_eq!(program, Path::new("./app"));
         assert_eq!(arguments, ["--config", "x", "--help"]);
         assert_eq!((urls.len(), is_in_process), (2, true));
@@ -207,6 +212,9 @@ mod tests {
             ("recycle", "the application is missing"),
             ("run --config a ./app", "give one of them"),
             ("run --in-process", "are for a program"),
+            ("run --control c", "are for a program"),
+            ("status --config a --control b", "give one of them"),
+            ("help walk", "there is no command \"walk\""),
             ("stop --control", "missing argument"),
         ] {
             let error = parse(line).unwrap_err();

@@ -16,8 +16,12 @@ use tokio::time::timeout;
 
 /// How long an answer may take, other than to a recycle.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long new processes may take to be ready.
-const RECYCLE: Duration = Duration::from_secs(3700);
+/// How long somebody waits for new processes without being told for what.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a process is tried to be started.
+const ATTEMPTS: u64 = 2;
+/// How long an old process may take to end, at the most.
+const END: u64 = 600;
 /// How long the module may take to end.
 const STOP: Duration = Duration::from_secs(700);
 /// The longest answer.
@@ -68,7 +72,8 @@ impl Client {
         self.ask("GET", "/status", ANSWER).await
     }
 
-    pub(super) async fn recycle(&self, application: &str) -> Result<(), ClientError> {
+    /// What has become of the application.
+    pub(super) async fn recycle(&self, application: &str) -> Result<Value, ClientError> {
         // Any other name would be another path.
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         if application.is_empty() || !application.bytes().all(is_name) {
@@ -77,7 +82,22 @@ impl Client {
             )));
         }
         let path = format!("/applications/{application}/recycle");
-        self.ask("POST", &path, RECYCLE).await.map(drop)
+        let status = self.status().await?;
+        let known = status["applications"].as_array().map_or(&[][..], Vec::as_slice);
+        let now = known.iter().find(|known| known["name"] == application);
+        let limit = now.map_or(ANSWER, recycle_limit);
+        let asked = self.ask("POST", &path, limit);
+        tokio::pin!(asked);
+        tokio::select! {
+            biased;
+            answer = &mut asked => return answer,
+            () = tokio::time::sleep(PATIENCE) => {}
+        }
+        let each = now.and_then(|now| now["startupTimeLimitSeconds"].as_u64()).unwrap_or_default();
+        eprintln!(
+            "server-module: waiting until the new processes of {application} are ready, each for {each} s at the most (StartupTimeLimit); without waiting it goes on as well"
+        );
+        asked.await
     }
 
     /// Done when the module has ended.
@@ -111,6 +131,13 @@ impl Client {
     }
 }
 
+/// How long the module may take to replace the processes of an application, one after the other.
+fn recycle_limit(application: &Value) -> Duration {
+    let processes = application["workers"].as_array().map_or(0, Vec::len).max(1) as u64;
+    let start = application["startupTimeLimitSeconds"].as_u64().unwrap_or_default();
+    ANSWER + Duration::from_secs(processes * (ATTEMPTS * start + END))
+}
+
 async fn exchange(
     stream: UnixStream,
     method: &str,
@@ -125,10 +152,14 @@ async fn exchange(
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes();
         Ok((status, serde_json::from_slice(&body)?))
     };
+    tokio::pin!(answer);
     tokio::select! {
-        answer = answer => answer,
-        // It ends only by a fault while an answer is awaited.
-        ended = connection => Err(ended.err().map_or_else(|| "the connection has ended".into(), Into::into)),
+        answer = &mut answer => answer,
+        // A module that stops ends the connection together with its answer, which is there by then.
+        ended = connection => match ended {
+            Ok(()) => answer.await,
+            Err(error) => Err(error.into()),
+        },
     }
 }
 

@@ -9,7 +9,7 @@
 /// ```
 #[doc(alias = "ExpandEnvironmentStrings")]
 #[must_use]
-pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+pub fn expand(text: &str, mut variable: impl FnMut(&str) -> Option<String>) -> String {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('%') {
@@ -31,6 +31,21 @@ pub fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
     }
     expanded.push_str(rest);
     expanded
+}
+
+/// The names between `%` that no variable has, and that could be names.
+pub(crate) fn unset_variables(text: &str, variable: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut unset = Vec::new();
+    let _expanded = expand(text, |name| {
+        let value = variable(name);
+        let is_name =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if value.is_none() && is_name {
+            unset.push(name.to_owned());
+        }
+        value
+    });
+    unset
 }
 
 /// The value of a variable among names and values: that of the very name, else of one that differs in case only, since

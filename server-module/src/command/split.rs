@@ -14,6 +14,10 @@ use std::mem;
 #[doc(alias = "CommandLineToArgvW")]
 #[must_use]
 pub fn split(arguments: &str) -> Vec<String> {
+    read(arguments).found
+}
+
+fn read(arguments: &str) -> Splitter {
     let mut splitter = Splitter::default();
     for character in arguments.chars() {
         match character {
@@ -29,7 +33,12 @@ pub fn split(arguments: &str) -> Vec<String> {
     }
     splitter.end_of_quotes();
     splitter.end();
-    splitter.found
+    splitter
+}
+
+/// Whether a quoted part goes on to the end, without its last quote.
+pub(crate) fn has_open_quote(arguments: &str) -> bool {
+    read(arguments).quotes > 0
 }
 
 #[derive(Default)]

@@ -8,10 +8,12 @@ use std::str::FromStr;
 use hosting::ConfigurationSection;
 use serde::Deserialize;
 
+use super::effects;
 use super::keys::Keys;
 use super::{ApplicationOptions, ModuleOptions, RecycleOptions, Surroundings, WorkerLimits};
 use crate::error::Problems;
 use crate::web_config::why_no_name;
+use crate::worker::Identity;
 use crate::{AspNetCore, HandlerSettings, HostingModel, WebConfig, command, nearest, ranges};
 
 const KEYS: [&str; 23] = [
@@ -69,15 +71,17 @@ pub(super) fn read(
     }
     keys.only(&KEYS);
     let folder = folder(&mut keys, surroundings);
-    let from_file = web_config(&mut keys, folder.as_deref(), options);
+    let (user, group) = (account(&mut keys, "User"), account(&mut keys, "Group"));
+    let reader = Identity::to_read_as(user.as_deref(), group.as_deref());
+    let from_file = web_config(&mut keys, folder.as_deref(), reader.as_ref(), options).unwrap_or_default();
     let folder = folder.unwrap_or_else(|| surroundings.folder.clone());
-    let (mut settings, length) =
-        from_file.unwrap_or_else(|| (AspNetCore::new(""), WebConfig::DEFAULT_MAX_ALLOWED_CONTENT_LENGTH));
+    let FromFile { mut settings, length, place } = from_file;
     let arguments = overrides(&mut keys, &mut settings);
     let lookup = |name: &str| command::lookup(&surroundings.variables, name).map(str::to_owned);
+    options.notes.extend(effects::notes(&keys, &settings, arguments.as_deref(), &folder, lookup));
     let settings = settings.expanded(lookup);
     let search_path = command::lookup(&surroundings.variables, "PATH");
-    let program = program(&mut keys, &settings, &folder, search_path);
+    let program = program(&mut keys, &settings, &folder, search_path, &place);
     let mut application = ApplicationOptions::new(name, folder, program);
     application.arguments = arguments.unwrap_or_else(|| command::split(&settings.arguments));
     application.settings = settings;
@@ -88,6 +92,7 @@ pub(super) fn read(
     application.path_prefix = parsed(&mut keys, "PathPrefix").unwrap_or_default();
     application.endpoints = endpoints(&mut keys);
     let is_known = keys.problems() == before;
+    (application.user, application.group) = (user, group);
     worker(&mut keys, &mut application);
     options.applications.push(application);
     is_known
@@ -116,8 +121,9 @@ fn folder(keys: &mut Keys<'_>, surroundings: &Surroundings) -> Option<PathBuf> {
 fn web_config(
     keys: &mut Keys<'_>,
     folder: Option<&Path>,
+    reader: Option<&Identity>,
     options: &mut ModuleOptions,
-) -> Option<(AspNetCore, u32)> {
+) -> Option<FromFile> {
     let has_command = keys.has("Command");
     let Some(folder) = folder else {
         if !has_command && !keys.has("Path") {
@@ -137,14 +143,40 @@ fn web_config(
         }
         return None;
     }
-    match WebConfig::load(&file) {
+    match WebConfig::load_for(&file, reader) {
         Ok(found) => {
             options.notes.extend(found.notes);
-            Some((found.asp_net_core, found.max_allowed_content_length))
+            Some(FromFile {
+                settings: found.asp_net_core,
+                length: found.max_allowed_content_length,
+                place: found.process_path_at,
+            })
         }
         Err(error) => {
+            // That its program is not there is told all the same.
+            let named = error.process_path.clone();
             keys.take(error);
-            None
+            let (process_path, place) = named?;
+            Some(FromFile { settings: AspNetCore::new(process_path), place, ..FromFile::default() })
+        }
+    }
+}
+
+/// What the application's own file says.
+struct FromFile {
+    settings: AspNetCore,
+    /// The bytes that a body may have.
+    length: u32,
+    /// Where it names the program.
+    place: String,
+}
+
+impl Default for FromFile {
+    fn default() -> Self {
+        Self {
+            settings: AspNetCore::new(""),
+            length: WebConfig::DEFAULT_MAX_ALLOWED_CONTENT_LENGTH,
+            place: String::new(),
         }
     }
 }
@@ -197,8 +229,8 @@ fn arguments(keys: &mut Keys<'_>, settings: &mut AspNetCore) -> Option<Vec<Strin
 
 /// Variables over those that are there, by their names, regardless of case.
 fn environment_variables(keys: &mut Keys<'_>, variables: &mut Vec<(String, String)>) {
-    let section = keys.section("EnvironmentVariables");
-    for child in section.children() {
+    let given = keys.named("EnvironmentVariables", "a section of names with values: { \"NAME\": \"value\" }");
+    for child in given {
         let name = child.key().to_owned();
         let path = format!("EnvironmentVariables:{name}");
         if let Some(reason) = why_no_name(&name) {
@@ -227,17 +259,22 @@ fn handler_settings(keys: &mut Keys<'_>, settings: &mut HandlerSettings) {
 }
 
 /// The program that the settings name; nothing if it has been said already that it is not there.
-fn program(keys: &mut Keys<'_>, settings: &AspNetCore, folder: &Path, search_path: Option<&str>) -> PathBuf {
+fn program(
+    keys: &mut Keys<'_>,
+    settings: &AspNetCore,
+    folder: &Path,
+    search_path: Option<&str>,
+    place: &str,
+) -> PathBuf {
     if settings.process_path.is_empty() {
         return PathBuf::new();
     }
     match command::find_program(&settings.process_path, folder, search_path.map(OsStr::new)) {
         Ok(program) => program,
         Err(error) => {
-            let file = folder.join(WebConfig::FILE_NAME);
             match keys.has("Command") {
                 true => keys.wrong("Command", error),
-                false => keys.push(format_args!("{}: processPath: {error}", file.display())),
+                false => keys.push(format_args!("{place}: processPath: {error}")),
             }
             PathBuf::new()
         }
@@ -283,8 +320,6 @@ fn worker(keys: &mut Keys<'_>, application: &mut ApplicationOptions) {
             keys.wrong(key, "this system has nothing like it");
         }
     }
-    application.user = account(keys, "User");
-    application.group = account(keys, "Group");
     let section = keys.section("Limits");
     let mut limits = keys.of(&section);
     limits.only(&["MemoryBytes", "OpenFiles", "Processes", "CpuSeconds"]);

@@ -1,8 +1,12 @@
 //! What has to hold between applications and endpoints.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hosting::server_abstractions::AddressTarget;
 use hosting::{Configuration, Endpoint};
 
 use super::{ApplicationOptions, ModuleOptions, ROOT};
+use crate::backend::has_own_port;
 use crate::error::Problems;
 use crate::{HostPattern, HostingModel, RouteError, Routes};
 
@@ -14,10 +18,9 @@ pub(super) fn check(
     problems: &mut Problems,
 ) {
     let check = Check { options, configuration };
-    check.certificates(problems);
-    for application in &options.applications {
-        check.in_process(application, problems);
-    }
+    certificates(options, configuration, problems);
+    addresses(options, configuration, problems);
+    alone(options, configuration, problems);
     if !are_known {
         return;
     }
@@ -26,6 +29,71 @@ pub(super) fn check(
         check.shared(endpoint.as_deref(), problems);
     }
     check.conflicts(&endpoints, problems);
+}
+
+/// What has to hold of applications whatever else there is.
+pub(super) fn alone(options: &ModuleOptions, configuration: &Configuration, problems: &mut Problems) {
+    let check = Check { options, configuration };
+    for application in &options.applications {
+        check.in_process(application, problems);
+        check.own_port(application, problems);
+    }
+}
+
+/// Every endpoint with TLS needs a certificate.
+fn certificates(options: &ModuleOptions, configuration: &Configuration, problems: &mut Problems) {
+    for endpoint in options.without_certificate() {
+        let name = endpoint.name.as_deref().unwrap_or_default();
+        let path = format!("{ROOT}:Endpoints:{name}:Url");
+        let reason = format!(
+            "there is no certificate for it; set {ROOT}:Certificates:Default:Path and KeyPath, or {ROOT}:Endpoints:{name}:Certificate"
+        );
+        problems.push(configuration.invalid(&path, reason));
+    }
+}
+
+/// No two endpoints are at the same address.
+fn addresses(options: &ModuleOptions, configuration: &Configuration, problems: &mut Problems) {
+    let endpoints = &options.kestrel.endpoints;
+    for (second, endpoint) in endpoints.iter().enumerate() {
+        let Some(target) = endpoint.target() else { continue };
+        let is_shared = |other: &&Endpoint| {
+            let both = endpoint.socket_options.reuse_port && other.socket_options.reuse_port;
+            !both && other.target().is_some_and(|other| meet(target, other))
+        };
+        let Some(first) = endpoints[..second].iter().find(is_shared) else { continue };
+        let name = endpoint.name.as_deref().unwrap_or_default();
+        let reason = format!(
+            "the endpoint {} ({first}) is at the same address; give one of them another port or host",
+            first.name.as_deref().unwrap_or_default()
+        );
+        problems.push(configuration.invalid(&format!("{ROOT}:Endpoints:{name}:Url"), reason));
+    }
+}
+
+/// Whether the system lets only one of them be listened on.
+fn meet(a: &AddressTarget, b: &AddressTarget) -> bool {
+    let (Some((port, own)), Some((other_port, others))) = (addresses_of(a), addresses_of(b)) else {
+        return a == b;
+    };
+    let is_same = |a: &IpAddr, b: &IpAddr| {
+        // That of IPv6 stands for IPv4 as well.
+        let is_all =
+            |all: &IpAddr, other: &IpAddr| all.is_unspecified() && (all.is_ipv6() || other.is_ipv4());
+        a == b || is_all(a, b) || is_all(b, a)
+    };
+    port != 0 && port == other_port && own.iter().any(|a| others.iter().any(|b| is_same(a, b)))
+}
+
+fn addresses_of(target: &AddressTarget) -> Option<(u16, Vec<IpAddr>)> {
+    match target {
+        AddressTarget::Localhost { port, .. } => {
+            Some((*port, vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]))
+        }
+        AddressTarget::Any { port, .. } => Some((*port, vec![Ipv6Addr::UNSPECIFIED.into()])),
+        AddressTarget::Ip(address) => Some((address.port(), vec![address.ip()])),
+        _ => None,
+    }
 }
 
 struct Check<'a> {
@@ -44,23 +112,6 @@ impl Check<'_> {
     fn wrong(&self, application: &ApplicationOptions, key: &str, reason: String, problems: &mut Problems) {
         let path = format!("{ROOT}:Applications:{}{key}", application.name);
         problems.push(self.configuration.invalid(&path, reason));
-    }
-
-    /// Every endpoint with TLS needs a certificate.
-    fn certificates(&self, problems: &mut Problems) {
-        let kestrel = &self.options.kestrel;
-        let has_default = kestrel.https_defaults.as_ref().is_some_and(|https| !https.needs_certificate());
-        let needs = |endpoint: &&Endpoint| {
-            endpoint.https.as_ref().is_some_and(|https| https.needs_certificate() && !has_default)
-        };
-        for endpoint in kestrel.endpoints.iter().filter(needs) {
-            let name = endpoint.name.as_deref().unwrap_or_default();
-            let path = format!("{ROOT}:Endpoints:{name}:Url");
-            let reason = format!(
-                "there is no certificate for it; set {ROOT}:Certificates:Default:Path and KeyPath, or {ROOT}:Endpoints:{name}:Certificate"
-            );
-            problems.push(self.configuration.invalid(&path, reason));
-        }
     }
 
     /// An endpoint belongs to somebody, and one of an application in process to nobody else.
@@ -127,6 +178,18 @@ impl Check<'_> {
         }
         if !application.path_prefix.is_root() {
             self.wrong(application, ":PathPrefix", REASON.to_owned(), problems);
+        }
+    }
+
+    /// A port that the application's variables say is one process's only.
+    fn own_port(&self, application: &ApplicationOptions, problems: &mut Problems) {
+        let count = application.settings.processes_per_application;
+        let is_behind = application.settings.hosting_model == HostingModel::OutOfProcess;
+        if is_behind && count > 1 && has_own_port(application) {
+            let reason = format!(
+                "ASPNETCORE_PORT among its variables is the port of one process, and it has {count} (processesPerApplication); take the variable away, so that each has a port of its own, or set ProcessesPerApplication to 1"
+            );
+            self.wrong(application, "", reason, problems);
         }
     }
 }

@@ -29,6 +29,24 @@ impl GivenEndpoints {
         given
     }
 
+    /// Puts others over these.
+    pub(super) fn add(&mut self, others: Self) {
+        self.values.extend(others.values);
+        self.folder = others.folder;
+    }
+
+    /// The files of certificates and their keys, with the keys that name them.
+    pub(super) fn certificate_files(&self) -> Vec<(String, PathBuf)> {
+        let is_file = |key: &str| {
+            let mut names = key.rsplit(':').map(str::to_ascii_lowercase);
+            let last = names.next().unwrap_or_default();
+            ["path", "keypath"].contains(&last.as_str())
+                && names.any(|name| name == "certificate" || name == "certificates")
+        };
+        let named = self.values.iter().filter(|(key, _)| is_file(key));
+        named.filter_map(|(key, path)| Some((key.clone(), self.folder.join(path.as_str()?)))).collect()
+    }
+
     fn collect(&mut self, section: &ConfigurationSection, path: &str) {
         let mut has_children = false;
         for child in section.children() {

@@ -43,6 +43,11 @@ impl<'a> Keys<'a> {
         self.problems.push(self.section.configuration().invalid(&path, reason));
     }
 
+    /// The same as a text, for what is not wrong and without effect.
+    pub(super) fn note(&self, key: &str, reason: impl fmt::Display) -> String {
+        self.section.configuration().invalid(&self.path(key), reason).to_string()
+    }
+
     fn path(&self, key: &str) -> String {
         match (self.section.path(), key) {
             ("", key) => key.to_owned(),
@@ -106,6 +111,16 @@ impl<'a> Keys<'a> {
         section
     }
 
+    /// What stands below a key by names of the user's own, which a list has none of.
+    pub(super) fn named(&mut self, key: &str, expected: &str) -> Vec<ConfigurationSection> {
+        let children: Vec<_> = self.section(key).children().collect();
+        if children.first().is_some_and(|first| first.key() == "0") {
+            self.wrong(key, format_args!("it is a list; expected {expected}"));
+            return Vec::new();
+        }
+        children
+    }
+
     /// The value of a key, if it is there and right.
     pub(super) fn value<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
         if !self.has(key) {
@@ -161,12 +176,21 @@ impl<'a> Keys<'a> {
 
     /// A time in its range, which is in seconds.
     pub(super) fn time_in(&mut self, key: &str, range: &RangeInclusive<u32>) -> Option<Duration> {
-        let time = self.time(key)?;
-        match ranges::outside_time(time, range) {
-            Some(reason) => self.wrong(key, format_args!("it {reason}")),
-            None => return Some(time),
+        if !self.has(key) {
+            return None;
         }
-        None
+        let time = match self.section.section(key).bind::<Time>() {
+            Ok(time) => time.0,
+            Err(error) => {
+                self.problems.push(format_args!("{error}; it is from {}", ranges::shown(range)));
+                return None;
+            }
+        };
+        if let Some(reason) = ranges::outside_time(time, range) {
+            self.wrong(key, format_args!("it {reason}"));
+            return None;
+        }
+        Some(time)
     }
 }
 

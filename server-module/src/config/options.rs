@@ -53,6 +53,11 @@ pub struct ApplicationOptions {
     /// The names of the endpoints that it is served at, spelled as they are there. Default is none, which is all of them.
     pub endpoints: Vec<String>,
     /// The user that its processes belong to, by name or number. Default is that of the module.
+    ///
+    /// For another one the module needs `CAP_SETUID`, `CAP_SETGID` and `CAP_KILL`, and `CAP_SYS_PTRACE` to see exactly which
+    /// socket is whose; without that a socket of the user on the application's port counts as the application's. The user
+    /// enters the folder and opens the files of the output, and `web.config` and `app_offline.htm` must be files that it may
+    /// read, not links.
     pub user: Option<String>,
     /// The group that its processes belong to, by name or number. Default is that of the user, or of the module.
     pub group: Option<String>,

@@ -53,7 +53,8 @@ impl Relayed {
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(upstream) = &mut self.upstream {
+                // Nothing is waited for after the last piece.
+                if let Some(upstream) = self.upstream.as_mut().filter(|_| !self.body.is_end_stream()) {
                     upstream.clock.step();
                 }
                 Poll::Ready(Some(Ok(frame)))

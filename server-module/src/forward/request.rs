@@ -18,6 +18,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Makes a request of HTTP/1.1 of it, with the token and what is known of the client.
 pub(super) fn edit(
@@ -43,8 +44,10 @@ pub(super) fn edit(
     // HTTP/1.0 has requests without a host, HTTP/1.1 has none.
     headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
     headers.insert(TOKEN, token.clone());
-    if let Some(address) = client.address {
-        append(headers, &FORWARDED_FOR, address_value(address));
+    match client.address {
+        Some(address) => append(headers, &FORWARDED_FOR, address_value(address)),
+        // The application believes the last entry, which would be the client's own.
+        None => drop(headers.remove(FORWARDED_FOR)),
     }
     append(
         headers,
@@ -90,6 +93,7 @@ fn stays_here(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
         || *name == KEEP_ALIVE
         || *name == PROXY_CONNECTION
+        || *name == HTTP2_SETTINGS
         || name.as_str().starts_with(RESERVED)
 }
 
@@ -102,12 +106,21 @@ fn remove_connection_fields(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+    for name in [CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
         headers.remove(name);
     }
-    if headers.get(TE).is_some_and(|te| !te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+    // Trailers are what the whole way can have; codings are those of one connection.
+    let takes_trailers = headers.get_all(TE).iter().any(has_trailers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    } else {
         headers.remove(TE);
     }
+}
+
+fn has_trailers(te: &HeaderValue) -> bool {
+    let mut names = te.as_bytes().split(|byte| *byte == b',');
+    names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// The fields that `Connection` names.

@@ -1,4 +1,5 @@
-//! Connections that leave HTTP: WebSockets and whatever else a client asks for by `Upgrade`.
+//! Connections that leave HTTP: WebSockets, and nothing else that a client may ask for by `Upgrade`. Another protocol, such as
+//! HTTP/2 in cleartext, would have the application talk to the client past everything that the module says and takes away.
 
 use std::sync::Arc;
 
@@ -10,13 +11,13 @@ use hosting::server_abstractions::{HttpExtendedConnectFeature, HttpUpgradeFeatur
 use hosting::{Body, HeaderMap, HeaderValue, Method, Request, RequestFeatures, Response, StatusCode};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 
+use super::watched::Watched;
 use crate::backend::{InFlight, Upstream};
 use crate::pages;
 
-/// An upgrade that a client asks for.
+/// A WebSocket that a client asks for.
 pub(super) struct Wanted {
     by: By,
-    protocol: HeaderValue,
 }
 
 enum By {
@@ -29,23 +30,31 @@ enum By {
 }
 
 impl Wanted {
-    /// What a request asks for, if it is one.
+    /// What a request asks for, if it is a WebSocket.
     pub(super) fn of(request: &Request<Body>) -> Option<Self> {
-        let features = request.features();
-        if let Some(protocol) = request.headers().get(UPGRADE) {
-            let feature = features.get::<dyn HttpUpgradeFeature>()?;
-            let is_asked = feature.is_upgradable_request();
-            return is_asked.then(|| Self { by: By::Http1(feature), protocol: protocol.clone() });
+        match *request.method() {
+            Method::GET => Self::of_http1(request),
+            Method::CONNECT => Self::of_http2(request),
+            _ => None,
         }
-        if *request.method() != Method::CONNECT {
+    }
+
+    fn of_http1(request: &Request<Body>) -> Option<Self> {
+        let protocols = request.headers().get(UPGRADE)?;
+        let feature = request.features().get::<dyn HttpUpgradeFeature>()?;
+        let is_asked = feature.is_upgradable_request() && is_websocket(protocols.as_bytes());
+        is_asked.then_some(Self { by: By::Http1(feature) })
+    }
+
+    fn of_http2(request: &Request<Body>) -> Option<Self> {
+        let feature = request.features().get::<dyn HttpExtendedConnectFeature>()?;
+        if !is_websocket(feature.protocol()?.as_bytes()) {
             return None;
         }
-        let feature = features.get::<dyn HttpExtendedConnectFeature>()?;
-        let protocol = HeaderValue::from_str(feature.protocol()?).ok()?;
         let random = [getrandom::u64().ok()?, getrandom::u64().ok()?];
         let bytes: Vec<_> = random.iter().flat_map(|number| number.to_ne_bytes()).collect();
         let key = HeaderValue::from_str(&BASE64_STANDARD.encode(bytes)).ok()?;
-        Some(Self { by: By::Http2 { feature, key }, protocol })
+        Some(Self { by: By::Http2 { feature, key } })
     }
 
     pub(super) fn write_method(&self, request: &mut Request<Body>) {
@@ -57,7 +66,7 @@ impl Wanted {
 
     pub(super) fn write_fields(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, self.protocol.clone());
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         if let By::Http2 { key, .. } = &self.by {
             headers.insert(SEC_WEBSOCKET_KEY, key.clone());
         }
@@ -98,12 +107,21 @@ impl Wanted {
     }
 }
 
-/// Until one of the sides has ended; the server ends the client's side when it must stop.
+fn is_websocket(protocols: &[u8]) -> bool {
+    protocols.split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Until both sides have ended, or one of them and nothing more comes from the other; the server ends the client's side when
+/// it must stop.
 async fn relay(upgrade: Upgrade, upstream: Box<Upstream>, _in_flight: InFlight) {
     let Ok(mut client) = upgrade.await else { return };
-    let (mut process, begin) = upstream.into_stream();
+    let (process, begin) = upstream.into_stream();
     if !begin.is_empty() && client.write_all(&begin).await.is_err() {
         return;
     }
-    let _ = copy_bidirectional(&mut client, &mut process).await;
+    let (mut process, ending) = Watched::new(process);
+    tokio::select! {
+        _ = copy_bidirectional(&mut client, &mut process) => {}
+        () = ending.silence() => {}
+    }
 }

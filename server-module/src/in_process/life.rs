@@ -44,6 +44,8 @@ pub(super) enum News {
 pub(super) enum Over {
     /// It could not be started.
     NotStarted(String),
+    /// It was told to end before it was there.
+    GivenUp,
     /// It was not ready in time.
     NotReady(Duration),
     /// It has ended by itself.
@@ -52,11 +54,28 @@ pub(super) enum Over {
     Told { exit: Exit },
 }
 
+impl Over {
+    /// The reason with what the worker has printed, if it has not been ready: for whoever waits for it.
+    pub(super) fn with_output(&self) -> String {
+        match self {
+            Self::Ended { was_ready: false, output, .. } if !output.is_empty() => {
+                format!("{self}; it has printed: {output}")
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotStarted(error) => write!(f, "not started: {error}"),
-            Self::NotReady(limit) => write!(f, "ended: not ready within {limit:?} (startupTimeLimit)"),
+            Self::GivenUp => f.write_str("its start was given up"),
+            Self::NotReady(limit) => write!(
+                f,
+                "ended: not ready within {} s (startupTimeLimit); it has neither said READY=1 to the socket in NOTIFY_SOCKET nor taken a connection",
+                limit.as_secs()
+            ),
             Self::Ended { exit, was_ready: true, .. } => write!(f, "{exit}"),
             Self::Ended { exit, was_ready: false, .. } => write!(f, "{exit}, before it was ready"),
             Self::Told { exit } => write!(f, "told to end: {exit}"),
@@ -73,8 +92,16 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How long a worker that is told to end may take to say that it does.
 const HEARD: Duration = Duration::from_secs(1);
 
+/// How long a worker that is not ready may take to end politely, if `shutdownTimeLimit` is longer.
+const UNREADY: Duration = Duration::from_secs(2);
+
 /// How long the end of an output may take to arrive after its worker has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What is said in the place of an output that the module does not see. A pipe could not be taken from a worker once it is
+/// ready, so the module would stand between it and its output as long as it lives.
+const ELSEWHERE: &str =
+    "it stands in the module's own output, before this; with StdoutLogEnabled it is here as well";
 
 pub(super) struct Life {
     id: u64,
@@ -120,8 +147,9 @@ impl Life {
 
     pub(super) async fn live(mut self) {
         let Some(program) = self.program.take() else { return };
-        let started = match program.start().await {
-            Ok(started) => started,
+        let started = match program.start(told(&mut self.orders)).await {
+            Ok(Some(started)) => started,
+            Ok(None) => return self.tell(News::Over(Over::GivenUp)).await,
             Err(error) => return self.tell(News::Over(Over::NotStarted(error.to_string()))).await,
         };
         let (pid, guard) = (started.worker.pid(), started.worker.guard());
@@ -136,7 +164,7 @@ impl Life {
                     self.tell(News::SaysReady).await;
                 }
                 self.tell(News::Ready).await;
-                self.until_over(&started).await
+                self.until_over(&started, is_said).await
             }
             Err(end) => end,
         };
@@ -154,7 +182,8 @@ impl Life {
                 started.worker.gone().await;
             }
             End::Told => {
-                let exit = self.end(&started).await;
+                let limit = if was_ready { self.shutdown_limit } else { UNREADY.min(self.shutdown_limit) };
+                let exit = self.end(&started, limit).await;
                 self.tell(News::Over(Over::Told { exit })).await;
             }
         }
@@ -182,8 +211,10 @@ impl Life {
         }
     }
 
-    async fn until_over(&mut self, started: &Started) -> End {
+    /// Waits until it has ended or is told to. What it says is told once, however often it says it.
+    async fn until_over(&mut self, started: &Started, has_said_ready: bool) -> End {
         let pid = started.worker.pid();
+        let (mut has_said_ready, mut has_said_stopping) = (has_said_ready, false);
         loop {
             let message = tokio::select! {
                 biased;
@@ -191,16 +222,18 @@ impl Life {
                 () = told(&mut self.orders) => return End::Told,
                 message = started.notify.next(pid) => message,
             };
-            self.tell(match message {
-                Message::Ready => News::SaysReady,
-                Message::Stopping => News::Stopping,
-            })
-            .await;
+            let (has_said, news) = match message {
+                Message::Ready => (&mut has_said_ready, News::SaysReady),
+                Message::Stopping => (&mut has_said_stopping, News::Stopping),
+            };
+            if !std::mem::replace(has_said, true) {
+                self.tell(news).await;
+            }
         }
     }
 
     /// Ends it: politely, and at the limit at once.
-    async fn end(&mut self, started: &Started) -> Exit {
+    async fn end(&mut self, started: &Started, limit: Duration) -> Exit {
         let worker = &started.worker;
         worker.terminate();
         let politely = async {
@@ -218,12 +251,12 @@ impl Life {
         tokio::select! {
             _ = worker.ended() => {}
             () = politely => {}
-            () = tokio::time::sleep(self.shutdown_limit) => {
+            () = tokio::time::sleep(limit) => {
                 tracing::warn!(
                     application = self.application,
                     pid = %worker.pid(),
-                    limit = ?self.shutdown_limit,
-                    "a worker did not end in time and is ended (shutdownTimeLimit)"
+                    ?limit,
+                    "a worker did not end in time and is ended (shutdownTimeLimit; one that is not ready has two seconds at the most)"
                 );
             }
         }
@@ -254,7 +287,7 @@ async fn assumed(program: &Program, is_alone: bool) {
 }
 
 async fn last_words(started: &Started) -> String {
-    let Some(output) = &started.output else { return String::new() };
+    let Some(output) = &started.output else { return ELSEWHERE.to_owned() };
     output.finished(LAST_WORDS).await;
     output.text()
 }

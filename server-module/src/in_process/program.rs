@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::ApplicationOptions;
 use crate::config::GivenEndpoints;
+use crate::environment::is_setting_of_the_module;
 use crate::output::{self, Captured, Destination, LogFile};
 use crate::worker::{Identity, IdentityError, Launch, Output, Worker};
 
@@ -16,7 +17,17 @@ use super::notify::NotifySocket;
 /// The sockets of an application, by the names of their endpoints.
 pub(super) type Sockets = Arc<Vec<(String, OwnedFd)>>;
 
+/// Which sockets a worker was given. It does not keep them open.
 #[derive(Debug)]
+pub(super) struct GivenSockets(Weak<Vec<(String, OwnedFd)>>);
+
+impl GivenSockets {
+    pub(super) fn are(&self, sockets: &Sockets) -> bool {
+        std::ptr::eq(self.0.as_ptr(), Arc::as_ptr(sockets))
+    }
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) options: ApplicationOptions,
     identity: Option<Identity>,
@@ -40,8 +51,7 @@ impl Program {
         given: &GivenEndpoints,
         sockets: Sockets,
     ) -> Result<Self, IdentityError> {
-        let identity = Identity::find(options.user.as_deref(), options.group.as_deref())?;
-        let identity = identity.filter(|identity| !identity.is_own());
+        let identity = Identity::of_worker(options.user.as_deref(), options.group.as_deref())?;
         let mut names: Vec<_> = sockets.iter().map(|(name, _)| name.clone()).collect();
         // `localhost` has two sockets of one name.
         names.dedup();
@@ -49,8 +59,18 @@ impl Program {
         Ok(Self { options, identity, endpoints, sockets })
     }
 
+    /// The same with other sockets.
+    pub(super) fn with_sockets(&self, sockets: Sockets) -> Self {
+        Self { sockets, ..self.clone() }
+    }
+
     pub(super) fn sockets(&self) -> &Sockets {
         &self.sockets
+    }
+
+    /// What a worker that is started with it gets, to tell it from others.
+    pub(super) fn given_sockets(&self) -> GivenSockets {
+        GivenSockets(Arc::downgrade(&self.sockets))
     }
 
     pub(super) fn startup_limit(&self) -> Duration {
@@ -61,8 +81,8 @@ impl Program {
         self.options.settings.shutdown_time_limit
     }
 
-    /// Starts a worker.
-    pub(super) async fn start(&self) -> io::Result<Started> {
+    /// Starts a worker. None: it was given up before it was there.
+    pub(super) async fn start(&self, given_up: impl Future<Output = ()>) -> io::Result<Option<Started>> {
         let notify = NotifySocket::bind()?;
         let log = LogFile::of(&self.options.settings, &self.options.folder);
         let (output, pending) = match &log {
@@ -80,16 +100,17 @@ impl Program {
             environment: self.environment(notify.variable()),
             sockets: &self.sockets,
             output,
+            log: log.as_ref().map(LogFile::path),
             identity: self.identity.as_ref(),
             limits: self.options.limits,
             shutdown_limit: self.shutdown_limit(),
         };
-        let worker = Worker::start(launch).await?;
+        let Some((worker, file)) = Worker::start(launch, given_up).await? else { return Ok(None) };
         let output = match (log, pending) {
-            (Some(log), Some(pending)) => Some(pending.capture(Destination::File(log), worker.pid())?),
+            (Some(log), Some(pending)) => Some(pending.capture(Destination::File(log, file), worker.pid())?),
             _ => None,
         };
-        Ok(Started { worker, notify, output })
+        Ok(Some(Started { worker, notify, output }))
     }
 
     /// The environment of the module without what is meant for the module alone, that of the application over it.
@@ -125,14 +146,18 @@ fn stop_times(limit: Duration) -> Option<(u64, u64)> {
 
 /// Sockets and supervisors of the module, its own settings, and what it is told by another module out of process.
 fn is_of_the_module(name: &std::ffi::OsStr) -> bool {
+    if is_setting_of_the_module(name) {
+        return true;
+    }
     let name = name.to_string_lossy().to_uppercase();
-    let prefixes = ["LISTEN_", "WATCHDOG_", "MODULE__", "ASPNETCORE_IIS_", "ASPNETCORE_SHUTDOWN"];
+    let prefixes = ["LISTEN_", "WATCHDOG_", "ASPNETCORE_IIS_", "ASPNETCORE_SHUTDOWN"];
     let names = [
         "NOTIFY_SOCKET",
         "ASPNETCORE_PORT",
         "ASPNETCORE_APPL_PATH",
         "ASPNETCORE_TOKEN",
         "ASPNETCORE_MODULE_ENDPOINTS",
+        "ASPNETCORE_MODULE_SOCKET",
         "ASPNETCORE_CONTENTROOT",
     ];
     names.contains(&name.as_str()) || prefixes.iter().any(|prefix| name.starts_with(prefix))

@@ -31,7 +31,12 @@ pub(super) async fn connection(sockets: &[(String, OwnedFd)]) -> io::Result<()> 
     // A stream of tokio says when its socket is readable, whatever the socket is. It reads nothing by itself.
     let watched = sockets
         .iter()
-        .map(|(_, socket)| TcpStream::from_std(socket.try_clone()?.into()))
+        .map(|(_, socket)| {
+            let stream = std::net::TcpStream::from(socket.try_clone()?);
+            // A worker may have had its socket block, which is everybody's.
+            stream.set_nonblocking(true)?;
+            TcpStream::from_std(stream)
+        })
         .collect::<io::Result<Vec<_>>>()?;
     poll_fn(|cx| {
         for socket in &watched {

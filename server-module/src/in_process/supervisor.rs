@@ -6,27 +6,30 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hosting::BoundEndpoint;
 use rustix::process::Pid;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::failures::Failures;
 use super::life::{Life, News, Order, Over};
+use super::listening::Listening;
 use super::looks::Files;
-use super::program::Program;
+use super::offline::OfflineFile;
+use super::program::{GivenSockets, Program};
 use super::view::{Seen, View};
 use super::{Command, Refresh, queue};
-use crate::ApplicationState;
 use crate::config::GivenEndpoints;
+use crate::{ApplicationState, WorkerState};
 
 pub(super) struct Supervisor {
     program: Arc<Program>,
     given: GivenEndpoints,
     refresh: Option<Refresh>,
     /// Keeps the sockets, and removes the files of Unix sockets.
-    bound: Vec<BoundEndpoint>,
+    bound: Listening,
+    /// Whether a socket was made anew that the program does not have yet.
+    owes_sockets: bool,
     commands: mpsc::Receiver<Command>,
     view: Arc<Mutex<View>>,
     members: BTreeMap<u64, Member>,
@@ -43,13 +46,16 @@ pub(super) struct Supervisor {
     /// Whether the program is known to say when it is ready.
     says_ready: bool,
     files: Files,
+    offline: OfflineFile,
 }
 
 /// A worker.
 struct Member {
     process: Option<(Pid, Pid)>,
     phase: Phase,
+    ready_since: Option<Instant>,
     orders: watch::Sender<Order>,
+    sockets: GivenSockets,
     /// The worker whose place it takes when it is ready.
     replaces: Option<u64>,
 }
@@ -67,12 +73,17 @@ enum Phase {
 struct Recycling {
     waiting: VecDeque<u64>,
     asking: Vec<oneshot::Sender<Result<(), String>>>,
-    /// After a replacement that has failed nothing is replaced for a while but on demand.
-    not_before: Option<Instant>,
+    /// The first worker that was started for whoever asks; the others are those that were there.
+    first_new: u64,
+    /// When a replacement has failed: for a while nothing is replaced but on demand.
+    failed_at: Option<Instant>,
 }
 
 /// How often files, memory and age are looked at.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How often is looked whether a worker has shut sockets down that others need, or somebody has removed the file of one.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// The news that may wait to be heard.
 const NEWS: usize = 64;
@@ -84,6 +95,8 @@ enum Event {
     Connection(std::io::Result<()>),
     MayStart,
     Look,
+    /// Sockets are looked at.
+    Check,
     /// A life is over.
     Nothing,
 }
@@ -92,7 +105,7 @@ impl Supervisor {
     pub(super) fn new(
         program: Program,
         given: GivenEndpoints,
-        bound: Vec<BoundEndpoint>,
+        bound: Listening,
         commands: mpsc::Receiver<Command>,
         view: Arc<Mutex<View>>,
     ) -> Self {
@@ -100,10 +113,12 @@ impl Supervisor {
         Self {
             failures: Failures::new(program.options.settings.rapid_fails_per_minute),
             files: Files::of(&program.options),
+            offline: OfflineFile::of(&program.options),
             program: Arc::new(program),
             given,
             refresh: None,
             bound,
+            owes_sockets: false,
             commands,
             view,
             members: BTreeMap::new(),
@@ -125,8 +140,10 @@ impl Supervisor {
     pub(super) async fn run(mut self) {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            match self.event(&mut looks).await {
+            match self.event(&mut looks, &mut checks).await {
                 Event::Command(Some(Command::Recycle(reply))) => self.recycle(Some(reply)).await,
                 Event::Command(Some(Command::Stop(reply))) => {
                     self.stop().await;
@@ -143,21 +160,24 @@ impl Supervisor {
                     self.activate();
                 }
                 Event::Look => self.look().await,
+                Event::Check => self.check(),
                 Event::Nothing => {}
             }
             self.show();
         }
     }
 
-    async fn event(&mut self, looks: &mut tokio::time::Interval) -> Event {
+    async fn event(&mut self, looks: &mut Interval, checks: &mut Interval) -> Event {
         let sockets = Arc::clone(self.program.sockets());
         let waits = !self.is_active && self.disabled_until.is_none();
         let disabled = self.disabled_until;
         let recycle = self.program.options.recycle;
         let is_looked_at = recycle != crate::RecycleOptions::default();
         tokio::select! {
-            command = self.commands.recv() => Event::Command(command),
+            // How a worker has ended is heard before it is told to: a stop would say that it has ended as it was told.
+            biased;
             Some((id, news)) = self.news.recv() => Event::News(id, news),
+            command = self.commands.recv() => Event::Command(command),
             connection = queue::connection(&sockets), if waits => Event::Connection(connection),
             () = sleep_until(disabled.unwrap_or_else(Instant::now)), if disabled.is_some() => {
                 self.disabled_until = None;
@@ -165,7 +185,9 @@ impl Supervisor {
                 if self.is_active { Event::MayStart } else { Event::Nothing }
             }
             _ = looks.tick(), if is_looked_at => Event::Look,
+            _ = checks.tick() => Event::Check,
             Some(_) = self.lives.join_next() => Event::Nothing,
+            never = self.offline.watch() => match never {},
         }
     }
 
@@ -190,7 +212,15 @@ impl Supervisor {
         let mut life = Life::new(id, Arc::clone(&self.program), receiver, self.teller.clone());
         life.is_alone = !self.members.values().any(|member| matches!(member.phase, Phase::Ready(_)));
         life.says_ready = self.says_ready;
-        self.members.insert(id, Member { process: None, phase: Phase::Starting, orders, replaces });
+        let member = Member {
+            process: None,
+            phase: Phase::Starting,
+            ready_since: None,
+            orders,
+            sockets: self.program.given_sockets(),
+            replaces,
+        };
+        self.members.insert(id, member);
         self.lives.spawn(life.live());
         self.view().starts += 1;
     }
@@ -208,17 +238,19 @@ impl Supervisor {
                 if member.phase == Phase::Starting {
                     member.phase = Phase::Ready(Instant::now());
                 }
+                member.ready_since.get_or_insert_with(Instant::now);
                 let replaced = member.replaces.take();
                 let pid = member.pid();
                 tracing::info!(application, pid, "a worker is ready");
                 if let Some(old) = replaced {
                     self.order(old, Order::Retire);
-                    self.replace_next();
                 }
+                self.replace_next();
             }
             News::Stopping => {
                 let pid = member.pid();
                 member.phase = Phase::Leaving;
+                self.bound.listen_again();
                 tracing::info!(
                     application,
                     pid,
@@ -229,7 +261,35 @@ impl Supervisor {
                     self.activate();
                 }
             }
-            News::Over(over) => self.bury(id, &over),
+            News::Over(over) => {
+                self.bound.listen_again();
+                self.bury(id, &over);
+            }
+        }
+    }
+
+    /// Looks whether everybody can still connect.
+    fn check(&mut self) {
+        self.bound.listen_again();
+        let is_replaced = self.bound.replace_lost();
+        self.owes_sockets |= is_replaced;
+        if !self.owes_sockets {
+            return self.replace_stranded();
+        }
+        match self.bound.descriptors() {
+            Ok(sockets) => {
+                self.program = Arc::new(self.program.with_sockets(Arc::new(sockets)));
+                self.owes_sockets = false;
+                // What has failed before was not for the sake of this.
+                self.recycling.failed_at = None;
+                self.replace_stranded();
+            }
+            Err(error) if is_replaced => tracing::error!(
+                application = self.program.options.name,
+                error = &error as &dyn std::error::Error,
+                "workers cannot be given a socket that was made anew, so that its clients wait; it is tried again every few seconds"
+            ),
+            Err(_) => {}
         }
     }
 
@@ -254,10 +314,7 @@ impl Supervisor {
         let was_told = *member.orders.borrow() != Order::Serve;
         if was_told {
             tracing::info!(application, pid, reason = %over, "a worker has ended");
-            if member.replaces.is_some() {
-                self.replace_next();
-            }
-            return;
+            return self.replace_next();
         }
         self.view().failures += 1;
         if member.replaces.is_some() {
@@ -272,16 +329,20 @@ impl Supervisor {
             tracing::info!(application, pid, reason = %over, "a worker has ended by itself");
         } else {
             tracing::error!(application, pid, reason = %over, output, "a worker has failed");
+            if id >= self.recycling.first_new {
+                self.recycling.waiting.clear();
+                self.answer(&Err(format!("the new worker has failed: {}", over.with_output())));
+            }
         }
         let others = self.members.values().any(Member::is_serving);
         if let Some(until) = self.failures.count(Instant::now()) {
             self.disabled_until = Some(until);
             self.is_active = others;
-            let wait = until.saturating_duration_since(Instant::now());
+            let seconds = until.saturating_duration_since(Instant::now()).as_secs();
             tracing::error!(
                 application,
                 limit = self.program.options.settings.rapid_fails_per_minute,
-                ?wait,
+                seconds,
                 "too many workers have failed within a minute (rapidFailsPerMinute); none is started until it is over, and clients wait; correct the application, then recycle it"
             );
         } else if is_clean && !others {
@@ -289,24 +350,32 @@ impl Supervisor {
         } else if self.is_active {
             self.activate();
         }
+        self.replace_next();
     }
 
     /// Ends everything; the sockets first, so that nobody waits for what does not come.
     async fn stop(mut self) {
         let answer = Err("it is stopped".to_owned());
         self.answer(&answer);
-        self.bound.clear();
+        self.bound.close();
         let ids: Vec<_> = self.members.keys().copied().collect();
         for id in ids {
             self.order(id, Order::Stop);
         }
+        self.show();
         let view = Arc::clone(&self.view);
         lock(&view).state = ApplicationState::Stopping;
-        let Self { program, mut lives, mut news, .. } = self;
+        let Self { program, mut lives, mut news, members, .. } = self;
+        let application = program.options.name.clone();
         drop(program);
         loop {
             tokio::select! {
-                Some(_) = news.recv() => {}
+                // A life tells how it has ended before it is over, so none goes unheard.
+                biased;
+                Some((id, news)) = news.recv() => if let News::Over(over) = news {
+                    let pid = members.get(&id).and_then(Member::pid);
+                    tracing::info!(application, pid, reason = %over, "a worker has ended");
+                },
                 ended = lives.join_next() => if ended.is_none() { break },
             }
         }
@@ -333,14 +402,17 @@ impl Supervisor {
         };
         let workers = self.members.values().filter_map(|member| {
             let (pid, guard) = member.process?;
-            let ready_since = match member.phase {
-                Phase::Ready(since) => Some(since),
-                _ => None,
+            let (state, ready_since) = match member.phase {
+                Phase::Starting => (WorkerState::Starting, None),
+                Phase::Ready(since) => (WorkerState::Running, Some(since)),
+                Phase::Leaving => (WorkerState::Stopping, member.ready_since),
             };
-            Some(Seen { pid, guard, ready_since })
+            Some(Seen { pid, guard, state, ready_since })
         });
+        let startup_limit = self.program.startup_limit();
         let mut view = self.view();
         view.state = state;
+        view.startup_limit = startup_limit;
         view.workers = workers.collect();
     }
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use rustix::process::Pid;
 
 use crate::AspNetCore;
@@ -11,7 +12,7 @@ use crate::command::local_path;
 
 /// The file of a worker's output: `{path}_yyyyMMddHHmmss_{pid}.log`, in UTC.
 ///
-/// The pid is that of the worker. The file belongs to the module; its owner reads and writes it, its group reads it.
+/// The pid is that of the worker. The file belongs to the worker's user; its owner reads and writes it, its group reads it.
 #[derive(Clone, Debug)]
 pub(crate) struct LogFile {
     path: PathBuf,
@@ -33,15 +34,23 @@ impl LogFile {
         &self.path
     }
 
-    /// Makes the file, and the folders above it.
-    pub(super) fn create(&self, pid: Pid) -> io::Result<File> {
+    /// Makes the file, and the folders above it, as the worker's user. A link in its place is not followed, and what is no
+    /// file is not written: others may have put it there.
+    pub(crate) fn create(&self, pid: Pid) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
             DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
         }
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut name = self.path.clone().into_os_string();
         name.push(format!("_{}_{pid}.log", digits(seconds)));
-        OpenOptions::new().append(true).create(true).mode(0o640).open(name)
+        // Whoever waits at the other end of a pipe is not waited for.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file =
+            OpenOptions::new().append(true).create(true).mode(0o640).custom_flags(flags).open(&name)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other(format!("{} is no file", Path::new(&name).display())));
+        }
+        Ok(file)
     }
 }
 
@@ -67,7 +76,38 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::digits;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use rustix::process::getpid;
+
+    use super::*;
+
+    #[test]
+    fn what_others_have_put_in_its_place_is_not_written() {
+        let folder = std::env::temp_dir().join(format!("server-module-planted-{}", std::process::id()));
+        let secret = folder.join("secret");
+        for kind in ["link", "pipe", "pipe that is read"] {
+            DirBuilder::new().recursive(true).create(&folder).unwrap();
+            std::fs::write(&secret, "kept").unwrap();
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+            // Wherever it may come by the time that it is made.
+            let names = (now..now + 10).map(|second| format!("log_{}_{}.log", digits(second), getpid()));
+            let mut readers = Vec::new();
+            for path in names.map(|name| folder.join(name)) {
+                if kind == "link" {
+                    std::os::unix::fs::symlink(&secret, path).unwrap();
+                    continue;
+                }
+                mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+                if kind != "pipe" {
+                    let flags = OFlags::NONBLOCK.bits().cast_signed();
+                    readers.push(OpenOptions::new().read(true).custom_flags(flags).open(path).unwrap());
+                }
+            }
+            LogFile::new(folder.join("log")).create(getpid()).unwrap_err();
+            assert_eq!(std::fs::read_to_string(&secret).unwrap(), "kept", "{kind}");
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+    }
 
     #[test]
     fn a_time_has_14_digits() {

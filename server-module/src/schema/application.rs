@@ -28,8 +28,8 @@ pub(super) struct ApplicationSection {
     /// Whether its processes serve the sockets themselves, or stand behind the module. Default is that of `web.config`,
     /// else `OutOfProcess`.
     hosting_model: Option<Model>,
-    /// How long a process may take until it listens, up to an hour. Default is that of `web.config`, else 120 seconds.
-    #[schemars(extend("maximum" = 3600))]
+    /// How long a process may take until it listens, a second to an hour. Default is that of `web.config`, else 120 seconds.
+    #[schemars(extend("minimum" = 1, "maximum" = 3600))]
     startup_time_limit: Option<Duration>,
     /// How long a process may take to end, up to 10 minutes. Default is that of `web.config`, else 10 seconds.
     #[schemars(extend("maximum" = 600))]
@@ -38,9 +38,9 @@ pub(super) struct ApplicationSection {
     /// 10.
     #[schemars(range(max = 100))]
     rapid_fails_per_minute: Option<u32>,
-    /// How long the application may take for its answer, up to 360 hours; out of process. Default is that of `web.config`,
-    /// else 120 seconds.
-    #[schemars(extend("maximum" = 1_296_000))]
+    /// How long the application may take for each step of its answer, from a second to 360 hours; out of process. Default is
+    /// that of `web.config`, else 120 seconds.
+    #[schemars(extend("minimum" = 1, "maximum" = 1_296_000))]
     request_timeout: Option<Duration>,
     /// How many processes the application has. Default is that of `web.config`, else 1.
     #[schemars(range(min = 1, max = 100))]

@@ -26,8 +26,7 @@ pub struct AspNetCore {
     /// [`HostingModel::OutOfProcess`].
     #[doc(alias = "hostingModel")]
     pub hosting_model: HostingModel,
-    /// How long the application may take until it listens. Range is 0 to 3600 seconds; 0 looks once, and waits no longer.
-    /// Default is 120 seconds.
+    /// How long the application may take until it listens. Range is 1 to 3600 seconds. Default is 120 seconds.
     #[doc(alias = "startupTimeLimit")]
     pub startup_time_limit: Duration,
     /// How long the application may take to stop before it is ended. Range is 0 to 600 seconds. Default is 10 seconds.
@@ -36,8 +35,8 @@ pub struct AspNetCore {
     /// How often the application may fail within a minute before it is no longer started. Range is 0 to 100. Default is 10.
     #[doc(alias = "rapidFailsPerMinute")]
     pub rapid_fails_per_minute: u32,
-    /// How long the module waits for each step of an answer; out of process only. Whole seconds, range is 0 to 360 hours.
-    /// Default is 2 minutes.
+    /// How long the module waits for each step of an answer; out of process only. Whole seconds, range is 1 second
+    /// to 360 hours. Default is 2 minutes.
     #[doc(alias = "requestTimeout")]
     pub request_timeout: Duration,
     /// How many processes of the application there are at the same time. Range is 1 to 100. Default is 1.
@@ -47,8 +46,8 @@ pub struct AspNetCore {
     #[doc(alias = "stdoutLogEnabled")]
     pub stdout_log_enabled: bool,
     /// The beginning of that file's path; time, process id and `.log` are appended. Variables are expanded; a relative
-    /// path starts from the application's folder, see [`command::local_path`](crate::command::local_path). Default is
-    /// `.\aspnetcore-stdout`.
+    /// path starts from the application's folder, see [`command::local_path`](crate::command::local_path). The user of the
+    /// processes opens the file, and makes the folders above it. Default is `.\aspnetcore-stdout`.
     #[doc(alias = "stdoutLogFile")]
     pub stdout_log_file: String,
     /// Whether a Windows identity is passed on. There is none here, so this is read and has no effect. Default is true.

@@ -152,16 +152,29 @@ fn shown(value: &str) -> String {
 }
 
 /// Why a text is no XML: line, column, and the reason.
-pub(super) fn syntax(error: &Error) -> String {
+pub(super) fn syntax(error: &Error, text: &str) -> String {
     let position = error.pos();
+    let (mut row, mut column) = (position.row, position.col);
     let reason = match error {
         Error::DtdDetected => "a document type is not read; take <!DOCTYPE ...> out".to_owned(),
         Error::NodesLimitReached => "the file has more elements and attributes than are read".to_owned(),
-        // The parser appends where it is, which has been said.
+        Error::UnclosedRootNode | Error::UnexpectedEndOfStream => {
+            (row, column) = end(text);
+            "it ends before the last element is closed".to_owned()
+        }
+        // The parser may append where it is, which has been said.
         other => {
             let text = other.to_string();
-            text.rsplit_once(" at ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+            text.strip_suffix(&format!(" at {position}")).unwrap_or(&text).to_owned()
         }
     };
-    format!("{}:{}: the file is no XML: {reason}", position.row, position.col)
+    format!("{row}:{column}: the file is no XML: {reason}")
+}
+
+/// Line and column of the end.
+fn end(text: &str) -> (u32, u32) {
+    let lines = text.matches('\n').count();
+    let last = text.rsplit('\n').next().unwrap_or_default().chars().count();
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    (number(lines).saturating_add(1), number(last).saturating_add(1))
 }

@@ -103,15 +103,18 @@ pub(super) fn read(mut reader: Reader<'_, '_>) -> Result<WebConfig, SettingsErro
         let name = root.tag_name().name();
         reader.problem(root, format_args!("the file begins with the element {name}; expected configuration"));
     }
-    reader.finish(|notes| {
+    let named = found.process_path.clone();
+    let config = reader.finish(|notes| {
         Some(WebConfig {
+            process_path_at: found.process_path.map(|(_, place)| place).unwrap_or_default(),
             asp_net_core: found.asp_net_core?,
             max_allowed_content_length: found
                 .max_allowed_content_length
                 .unwrap_or(WebConfig::DEFAULT_MAX_ALLOWED_CONTENT_LENGTH),
             notes,
         })
-    })
+    });
+    config.map_err(|error| error.naming(named))
 }
 
 #[derive(Default)]
@@ -119,6 +122,8 @@ struct FoundSections {
     /// Where the element `aspNetCore` stands.
     element: Option<usize>,
     asp_net_core: Option<AspNetCore>,
+    /// The program, and where it is named.
+    process_path: Option<(String, String)>,
     max_allowed_content_length: Option<u32>,
 }
 
@@ -177,6 +182,9 @@ fn server<'a, 'input>(reader: &mut Reader<'a, 'input>, element: Node<'a, 'input>
             "aspNetCore" => match found.element {
                 None => {
                     found.element = Some(child.range().start);
+                    found.process_path = child.attribute_node("processPath").map(|attribute| {
+                        (attribute.value().to_owned(), reader.place(attribute.range().start))
+                    });
                     found.asp_net_core = element::read(reader, child);
                 }
                 Some(first) => {

@@ -1,18 +1,21 @@
 //! The command lines by which the module starts itself as a guard, and the guard as what becomes a worker.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use lexopt::prelude::*;
 use rustix::process::Pid;
 
+use super::cgroup::Cgroup;
 use super::exec::Step;
 use super::guard::Order;
 use super::{Identity, Launch};
 
 /// The arguments of a guard.
-pub(super) fn write(launch: &Launch<'_>) -> Vec<OsString> {
+pub(super) fn write(launch: &Launch<'_>, cgroup: Option<&Path>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["guard".into()];
     let mut option = |name: &str, value: String| arguments.push(format!("--{name}={value}").into());
     option("limit", launch.shutdown_limit.as_millis().to_string());
@@ -35,6 +38,18 @@ pub(super) fn write(launch: &Launch<'_>) -> Vec<OsString> {
             option(name, number.to_string());
         }
     }
+    let mut path = |name: &str, path: &OsStr| {
+        let mut argument = OsString::from(format!("--{name}="));
+        argument.push(path);
+        arguments.push(argument);
+    };
+    path("folder", launch.folder.as_os_str());
+    if let Some(cgroup) = cgroup {
+        path("cgroup", cgroup.as_os_str());
+    }
+    if let Some(log) = launch.log {
+        path("log", log.as_os_str());
+    }
     arguments.extend(["--".into(), launch.program.into()]);
     arguments.extend(launch.arguments.iter().map(OsString::from));
     arguments
@@ -50,7 +65,11 @@ pub(super) fn order(arguments: impl Iterator<Item = OsString>) -> io::Result<Ord
     };
     let limit = Duration::from_millis(number("--limit=")?);
     let sockets = i32::try_from(number("--sockets=")?).map_err(io::Error::other)?;
-    Ok(Order { limit, sockets, exec: arguments.collect() })
+    let exec: Vec<_> = arguments.collect();
+    let own = exec.iter().take_while(|argument| *argument != "--");
+    let cgroup = own.filter_map(|argument| argument.as_bytes().strip_prefix(b"--cgroup=")).next();
+    let cgroup = cgroup.map(|path| Cgroup::at(OsStr::from_bytes(path).into()));
+    Ok(Order { limit, sockets, cgroup, exec })
 }
 
 /// Reads those of what becomes a worker.
@@ -78,6 +97,9 @@ fn read_step(mut parser: lexopt::Parser) -> Result<Step, lexopt::Error> {
                 let groups = groups.collect::<Result<_, _>>().map_err(|_| "a group is no number")?;
                 step.identity = Some(Identity { groups, ..identity(&mut step) });
             }
+            Long("folder") => step.folder = parser.value()?.into(),
+            Long("cgroup") => step.cgroup = Some(Cgroup::at(parser.value()?.into())),
+            Long("log") => step.log = Some(parser.value()?.into()),
             Long("memory") => step.limits.memory_bytes = Some(parser.value()?.parse()?),
             Long("files") => step.limits.open_files = Some(parser.value()?.parse()?),
             Long("processes") => step.limits.processes = Some(parser.value()?.parse()?),

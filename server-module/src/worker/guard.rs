@@ -22,13 +22,18 @@ use rustix::process::{
 use tokio::time::Instant;
 
 use super::Exit;
-use super::launch::FIRST;
-use super::listener::children_of;
+use super::cgroup::Cgroup;
+use super::descendants::children_of;
+use super::handover;
+use super::launch::{FIRST, OWN_PROGRAM, own_environment};
 
 /// The command to end politely.
 pub(super) const TERMINATE: u8 = b't';
 /// The command to end at once.
 pub(super) const KILL: u8 = b'k';
+
+/// What is said when that has been heard.
+pub(super) const HEARD: &str = "heard";
 
 /// How often is looked whether processes that the worker has left are gone.
 const LOOK: Duration = Duration::from_millis(20);
@@ -40,6 +45,8 @@ pub(super) struct Order {
     pub(super) limit: Duration,
     /// How many sockets the worker inherits, from the first descriptor of the protocol on.
     pub(super) sockets: i32,
+    /// The control group of the worker, if there is one.
+    pub(super) cgroup: Option<Cgroup>,
     /// The arguments of `exec`, with the program and its arguments.
     pub(super) exec: Vec<OsString>,
 }
@@ -51,8 +58,16 @@ pub(super) fn run(order: &Order) -> io::Result<ExitCode> {
     block_signals()?;
     set_child_subreaper(Some(getpid()))?;
     let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let Some(handover) = handover::receive_end(&link)? else {
+        return Err(io::Error::other("the module has ended"));
+    };
     link.set_nonblocking(true)?;
-    Guard::start(order, link)?.stay()?;
+    let guarded = Guard::start(order, link, handover).and_then(Guard::stay);
+    if let Some(cgroup) = &order.cgroup {
+        // Nothing is in it any more, unless something has gone wrong here.
+        cgroup.end();
+    }
+    guarded?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -67,6 +82,7 @@ struct Guard {
     /// Whether the module is there to be told.
     is_linked: bool,
     limit: Duration,
+    cgroup: Option<Cgroup>,
     /// The worker's process, whose number is that of its group too.
     worker: Pid,
     /// None once the worker has ended.
@@ -76,17 +92,21 @@ struct Guard {
 }
 
 impl Guard {
-    fn start(order: &Order, link: UnixStream) -> io::Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+    fn start(order: &Order, link: UnixStream, handover: OwnedFd) -> io::Result<Self> {
+        let mut command = Command::new(OWN_PROGRAM);
         command.arg("exec").arg("--parent").arg(getpid().to_string()).args(&order.exec);
-        let child = command.stdin(Stdio::null()).process_group(0).spawn()?;
+        command.env_clear().envs(own_environment());
+        let child = command.stdin(Stdio::from(handover)).process_group(0).spawn()?;
+        // It holds the end of the socket too.
+        drop(command);
         // The worker's sockets are not to stay open for as long as the guard lives.
         for descriptor in FIRST..FIRST + order.sockets {
             nix::unistd::close(descriptor)?;
         }
         let worker = Pid::from_child(&child);
         let pidfd = Some(pidfd_open(worker, PidfdFlags::empty())?);
-        let mut guard = Self { link, is_linked: true, limit: order.limit, worker, pidfd, deadline: None };
+        let (limit, cgroup) = (order.limit, order.cgroup.clone());
+        let mut guard = Self { link, is_linked: true, limit, cgroup, worker, pidfd, deadline: None };
         guard.tell(&format!("started {worker}"));
         Ok(guard)
     }
@@ -94,7 +114,7 @@ impl Guard {
     /// Until there are no children any more.
     fn stay(mut self) -> io::Result<()> {
         loop {
-            self.wait_for_something()?;
+            // First of all: the module may have gone while the worker was started, and nothing else would wake this.
             self.obey();
             if self.reap()? {
                 return Ok(());
@@ -102,6 +122,7 @@ impl Guard {
             if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.kill();
             }
+            self.wait_for_something()?;
         }
     }
 
@@ -130,7 +151,10 @@ impl Guard {
                 Ok(0) => self.is_linked = false,
                 Ok(count) => commands[..count].iter().for_each(|command| match *command {
                     TERMINATE => self.signal(Signal::TERM),
-                    _ => self.deadline = Some(Instant::now()),
+                    _ => {
+                        self.deadline = Some(Instant::now());
+                        self.tell(HEARD);
+                    }
                 }),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -173,6 +197,9 @@ impl Guard {
 
     /// Ends everything; what has lost its parent by that is a child at the next look.
     fn kill(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            cgroup.kill();
+        }
         self.signal(Signal::KILL);
     }
 

@@ -1,8 +1,11 @@
 use std::error::Error;
 use std::ffi::CString;
 use std::fmt;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 
 use nix::unistd::{Group, User, getgrouplist};
+use rustix::thread::CapabilitySet;
 
 /// Whom a process belongs to, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +47,59 @@ impl Identity {
         })?;
         let groups = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
         Ok(Some(Self { user: entry.uid.as_raw(), group, groups }))
+    }
+
+    /// The one that a worker gets. None: the module's own, so that nothing is to be changed.
+    ///
+    /// # Errors
+    /// As of [`find`](Self::find), or the module may not give it.
+    pub(crate) fn of_worker(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, IdentityError> {
+        let found = Self::find(user, group)?.filter(|identity| !identity.is_own());
+        if let Some(identity) = &found {
+            identity.check_rights()?;
+        }
+        Ok(found)
+    }
+
+    /// The one that files of the application are read for. None: the module's own. If the system does not know it, it may
+    /// read what everybody may.
+    pub(crate) fn to_read_as(user: Option<&str>, group: Option<&str>) -> Option<Self> {
+        let unknown = || Some(Self { user: u32::MAX, group: u32::MAX, groups: Vec::new() });
+        Self::find(user, group).unwrap_or_else(|_| unknown()).filter(|identity| !identity.is_own())
+    }
+
+    /// Whether it may read a file with this owner and mode.
+    pub(crate) fn may_read(&self, file: &Metadata) -> bool {
+        let mode = file.mode();
+        let is_of_group = file.gid() == self.group || self.groups.contains(&file.gid());
+        let right = match () {
+            () if file.uid() == self.user => 0o400,
+            () if is_of_group => 0o040,
+            () => 0o004,
+        };
+        mode & right != 0
+    }
+
+    /// Without these the worker does not start, or cannot be ended.
+    pub(super) fn check_rights(&self) -> Result<(), IdentityError> {
+        let own = rustix::thread::capabilities(None).map(|sets| sets.effective);
+        let own = own.unwrap_or(CapabilitySet::empty());
+        let is_other = nix::unistd::getuid().as_raw() != self.user;
+        let needed = [
+            ("CAP_SETGID", CapabilitySet::SETGID, true),
+            ("CAP_SETUID", CapabilitySet::SETUID, is_other),
+            ("CAP_KILL", CapabilitySet::KILL, is_other),
+        ];
+        let missing = needed.iter().filter(|(_, right, is_needed)| *is_needed && !own.contains(*right));
+        let missing: Vec<_> = missing.map(|(name, ..)| *name).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing = missing.join(" and ");
+        Err(IdentityError(format!(
+            "a process of user {} and group {} cannot be started and ended by this one, which lacks {missing}; run the module with that (AmbientCapabilities= of a unit, --cap-add of a container), or leave out User and Group",
+            self.user, self.group
+        )))
     }
 
     /// Whether the module's own process belongs to the same user and group, so that nothing is to be changed.

@@ -1,32 +1,97 @@
 //! Who listens on a port.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
-use std::net::Ipv4Addr;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use procfs::net::{TcpState, tcp, tcp6};
 use rustix::process::Pid;
 
+use super::descendants::descendants;
+
+/// How long a connection to this machine itself may take.
+const CONNECT: Duration = Duration::from_millis(250);
+
 /// Who listens on a port of 127.0.0.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Listening {
     /// Nobody.
     Nobody,
-    /// The worker, or a process that it has started.
-    Worker,
+    /// The worker, or a process that it has started, and nobody else.
+    Worker(Listener),
     /// Somebody else.
-    Stranger,
+    Stranger {
+        /// Whether it was not to be seen whose sockets those of the worker are.
+        is_hidden: bool,
+    },
 }
 
-/// Looks who listens; the worker is the descendants of its guard.
-pub(crate) fn listening(port: u16, guard: Pid) -> Listening {
+/// Whose sockets are those of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    /// Its descendants are the worker.
+    pub(super) guard: Pid,
+    /// The user that they belong to.
+    pub(super) user: u32,
+}
+
+impl Family {
+    /// As if what has started it were its guard.
+    #[cfg(test)]
+    pub(crate) fn of_this_process() -> Self {
+        let guard = rustix::process::getppid().expect("a parent");
+        Self { guard, user: rustix::process::getuid().as_raw() }
+    }
+
+    /// Whether a process is the worker, or one that it has started.
+    pub(crate) fn has(self, pid: i32) -> bool {
+        descendants(self.guard).contains(&pid)
+    }
+}
+
+/// A socket of a worker that listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// The descriptor of its process below `/proc`, and what that shows as long as it is this socket. None: the module has
+    /// not the right to see it.
+    descriptor: Option<(PathBuf, PathBuf)>,
+}
+
+impl Listener {
+    /// Whether it has been open since it was found, so that nobody else can have been reached at its port.
+    pub(crate) fn is_open(&self) -> bool {
+        let Some((descriptor, socket)) = &self.descriptor else { return false };
+        fs::read_link(descriptor).is_ok_and(|now| now == *socket)
+    }
+
+    /// Whether the module may not see whose it is.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.descriptor.is_none()
+    }
+}
+
+/// Looks who listens.
+pub(crate) fn listening(port: u16, family: Family) -> Listening {
     let sockets = sockets(port);
     if sockets.is_empty() {
         return Listening::Nobody;
     }
-    let is_theirs = descendants(guard).into_iter().any(|pid| owns_one(pid, &sockets));
-    if is_theirs { Listening::Worker } else { Listening::Stranger }
+    let (mut found, mut is_hidden) = (BTreeMap::new(), false);
+    for pid in descendants(family.guard) {
+        is_hidden |= open_sockets(pid, &mut found).is_err_and(|error| is_forbidden(&error));
+    }
+    let is_theirs =
+        |(inode, user): (&u64, &u32)| found.contains_key(inode) || (is_hidden && *user == family.user);
+    if !sockets.iter().all(is_theirs) {
+        return Listening::Stranger { is_hidden };
+    }
+    // Each of several must be seen, or none counts as seen.
+    let mut descriptors = sockets.keys().map(|inode| found.remove(inode));
+    let first = descriptors.next().flatten();
+    Listening::Worker(Listener { descriptor: first.filter(|_| descriptors.all(|other| other.is_some())) })
 }
 
 /// Whether somebody listens on a port of 127.0.0.1.
@@ -34,85 +99,47 @@ pub(crate) fn is_port_taken(port: u16) -> bool {
     !sockets(port).is_empty()
 }
 
-/// The inodes of sockets that take connections to a port of 127.0.0.1.
-fn sockets(port: u16) -> BTreeSet<u64> {
-    let is_reached = |address: SocketAddr| {
-        let ip = address.ip();
-        let loopback = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED];
-        address.port() == port
-            && (loopback.iter().any(|known| ip.to_canonical() == *known) || ip == Ipv6Addr::UNSPECIFIED)
-    };
+/// The sockets that take connections to a port of 127.0.0.1: their inodes, and the users that have made them.
+fn sockets(port: u16) -> BTreeMap<u64, u32> {
     let all = [tcp(), tcp6()].into_iter().flatten().flatten();
-    let ours = all.filter(|entry| entry.state == TcpState::Listen && is_reached(entry.local_address));
-    ours.map(|entry| entry.inode).collect()
-}
-
-fn owns_one(pid: i32, sockets: &BTreeSet<u64>) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    let targets = descriptors.flatten().filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
-    let inodes = targets.filter_map(|target| {
-        target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse::<u64>().ok()
-    });
-    inodes.into_iter().any(|inode| sockets.contains(&inode))
-}
-
-/// The bytes of memory that a worker has, those of the processes that it has started among them; the worker is the
-/// descendants of its guard.
-pub(crate) fn memory(guard: Pid) -> u64 {
-    let page = rustix::param::page_size() as u64;
-    let sizes = descendants(guard).into_iter().filter_map(|pid| {
-        procfs::process::Process::new(pid).and_then(|process| process.stat()).ok().map(|stat| stat.rss * page)
-    });
-    sizes.sum()
-}
-
-/// The processes that a process has started, and those that they have.
-pub(super) fn descendants(ancestor: Pid) -> Vec<i32> {
-    let mut found = vec![ancestor.as_raw_pid()];
-    let mut at = 0;
-    while let Some(pid) = found.get(at) {
-        found.extend(children_of(*pid));
-        at += 1;
-    }
-    found.remove(0);
-    found
-}
-
-/// The processes that a process has started, or taken over. Not every kernel has lists of them.
-pub(super) fn children_of(pid: i32) -> Vec<i32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    let mut children = Vec::new();
-    for thread in threads.flatten() {
-        match fs::read_to_string(thread.path().join("children")) {
-            Ok(list) => {
-                children.extend(list.split_ascii_whitespace().filter_map(|pid| pid.parse::<i32>().ok()))
-            }
-            Err(_) if !thread.path().exists() => {}
-            Err(_) => return children_among_all(pid),
+    let here = all.filter(|entry| entry.state == TcpState::Listen && entry.local_address.port() == port);
+    let (mut certain, mut possible) = (BTreeMap::new(), BTreeMap::new());
+    for entry in here {
+        let ip = entry.local_address.ip();
+        if [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].iter().any(|known| ip.to_canonical() == *known) {
+            certain.insert(entry.inode, entry.uid);
+        } else if ip == Ipv6Addr::UNSPECIFIED {
+            possible.insert(entry.inode, entry.uid);
         }
     }
-    children
-}
-
-/// The same by a look at every process.
-fn children_among_all(pid: i32) -> Vec<i32> {
-    let all = procfs::process::all_processes().into_iter().flatten().flatten();
-    let stats = all.filter_map(|process| process.stat().ok());
-    stats.filter(|stat| stat.ppid == pid).map(|stat| stat.pid).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn children_are_found_both_ways() {
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
-        let own = rustix::process::getpid().as_raw_pid();
-        let pid = child.id().cast_signed();
-        assert!(children_of(own).contains(&pid) && children_among_all(own).contains(&pid));
-        assert!(descendants(rustix::process::getpid()).contains(&pid));
-        child.kill().unwrap();
-        child.wait().unwrap();
+    // One at `[::]` may be for IPv6 alone, which the system does not show. Beside one of IPv4 it is; else a connection tells.
+    if !certain.is_empty() {
+        return certain;
     }
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let is_reached = !possible.is_empty() && TcpStream::connect_timeout(&address, CONNECT).is_ok();
+    if is_reached { possible } else { BTreeMap::new() }
+}
+
+/// Notes the sockets that a process has, by their inodes.
+fn open_sockets(pid: i32, found: &mut BTreeMap<u64, (PathBuf, PathBuf)>) -> io::Result<()> {
+    for descriptor in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        let path = descriptor?.path();
+        let target = match fs::read_link(&path) {
+            Ok(target) => target,
+            // It has been closed meanwhile.
+            Err(error) if !is_forbidden(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let text = target.to_str().unwrap_or_default();
+        let inode = text.strip_prefix("socket:[").and_then(|text| text.strip_suffix(']'));
+        if let Some(inode) = inode.and_then(|inode| inode.parse().ok()) {
+            found.entry(inode).or_insert((path, target));
+        }
+    }
+    Ok(())
+}
+
+fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }

@@ -54,16 +54,9 @@ enum Fields {
 }
 
 impl Settled {
-    /// Reads the fields and changes the request.
-    #[inline]
-    pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
-        if self.finds_something(request.headers()) {
-            self.apply_found(request);
-        }
-    }
-
+    /// Reads the fields and changes the request, if there are any.
     #[inline(never)]
-    fn apply_found<B>(&self, request: &mut Request<B>) {
+    pub(crate) fn apply<B>(&self, request: &mut Request<B>) {
         if let Some(found) = self.collect(request.headers()) {
             let has_unread = found.has_unread || self.remove_untrusted;
             let changes =

@@ -49,7 +49,7 @@ impl Found<'_> {
 impl Settled {
     /// Walks over the names, which for most requests finds nothing; that is cheaper than a look-up for each one.
     #[inline]
-    pub(crate) fn finds_something(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn finds_something(&self, headers: &HeaderMap) -> bool {
         headers.keys().any(|name| self.lengths.have_one_like(name) && self.is_of_interest(name))
     }
 

@@ -96,6 +96,10 @@ impl Settled {
         Ok(settled)
     }
 
+    pub(crate) fn lengths(&self) -> Lengths {
+        self.lengths
+    }
+
     pub(super) fn reads_x_forwarded(&self) -> bool {
         self.source != ForwardedSource::Forwarded
     }

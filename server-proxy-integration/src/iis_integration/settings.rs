@@ -13,6 +13,8 @@ use crate::OptionsError;
 pub struct IisIntegrationOptions {
     /// The port on 127.0.0.1 that the module forwards requests to.
     pub port: NonZeroU16,
+    /// The Unix socket that the module would rather forward them to. Default of the variables is none.
+    pub socket: Option<Address>,
     /// The path that the application lies below, such as `/shop`; `/` or empty is none.
     #[doc(alias = "APPL_PATH")]
     pub path_base: String,
@@ -30,6 +32,7 @@ impl fmt::Debug for IisIntegrationOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IisIntegrationOptions")
             .field("port", &self.port)
+            .field("socket", &self.socket)
             .field("path_base", &self.path_base)
             .field("web_sockets", &self.web_sockets)
             .field("forward_client_certificate", &self.forward_client_certificate)
@@ -42,6 +45,7 @@ impl fmt::Debug for IisIntegrationOptions {
 /// | variable | meaning |
 /// |---|---|
 /// | `ASPNETCORE_PORT` | the port to listen on |
+/// | `ASPNETCORE_MODULE_SOCKET` | the address of a Unix socket to listen on as well, from a module that knows it |
 /// | `ASPNETCORE_APPL_PATH` | the path base |
 /// | `ASPNETCORE_TOKEN` | the pairing token |
 /// | `ASPNETCORE_IIS_WEBSOCKETS_SUPPORTED` | `true` or `false`; true if it is not there |
@@ -59,7 +63,7 @@ impl fmt::Debug for IisIntegrationOptions {
 /// if let Some(iis) = IisIntegration::from_env()? {
 ///     let shutdown = CancellationToken::new();
 ///     let service = iis.layer(shutdown.clone())?.layer(service);
-///     println!("listen on {}, serve {service:?} and stop when {shutdown:?} fires", iis.address());
+///     println!("listen on {:?}, serve {service:?} and stop when {shutdown:?} fires", iis.addresses());
 /// }
 /// # Ok(()) }
 /// ```
@@ -109,6 +113,12 @@ impl IisIntegration {
         let (Some(port), Some(path_base), Some(token)) = values else { return Ok(None) };
         let port =
             port.parse().map_err(|_| invalid("ASPNETCORE_PORT", &port, "a port between 1 and 65535"))?;
+        let socket = match given("ASPNETCORE_MODULE_SOCKET") {
+            None => None,
+            Some(text) => Some(socket(&text).ok_or_else(|| {
+                invalid("ASPNETCORE_MODULE_SOCKET", &text, "a Unix socket such as http://unix:@name")
+            })?),
+        };
         let web_sockets = match given("ASPNETCORE_IIS_WEBSOCKETS_SUPPORTED") {
             None => true,
             Some(text) if text.eq_ignore_ascii_case("true") => true,
@@ -120,8 +130,14 @@ impl IisIntegration {
         if !path_base.starts_with('/') {
             return Err(invalid("ASPNETCORE_APPL_PATH", &path_base, "a path that begins with /"));
         }
-        let options =
-            IisIntegrationOptions { port, path_base, token, web_sockets, forward_client_certificate: true };
+        let options = IisIntegrationOptions {
+            port,
+            socket,
+            path_base,
+            token,
+            web_sockets,
+            forward_client_certificate: true,
+        };
         let kinds = given("ASPNETCORE_IIS_HTTPAUTH").unwrap_or_default();
         let has_windows_authentication = kinds.split(';').any(|kind| kind.eq_ignore_ascii_case("windows"));
         Ok(Some(Self { has_windows_authentication, ..Self::new(options)? }))
@@ -132,11 +148,14 @@ impl IisIntegration {
         &self.options
     }
 
-    /// What to listen on: `http://127.0.0.1:{port}`. The module knows no other address, so it goes before all that are
-    /// configured.
-    pub fn address(&self) -> Address {
-        let address = (Ipv4Addr::LOCALHOST, self.options.port.get()).into();
-        Address::new(false, AddressTarget::Ip(address))
+    /// What to listen on, in this order: the Unix socket if there is one, and `http://127.0.0.1:{port}`. The module knows
+    /// no others, so they go before all that are configured.
+    ///
+    /// A module takes a process that listens on the port for ready, and looks then whether it listens on the socket.
+    pub fn addresses(&self) -> Vec<Address> {
+        let port = (Ipv4Addr::LOCALHOST, self.options.port.get()).into();
+        let port = Address::new(false, AddressTarget::Ip(port));
+        self.options.socket.iter().cloned().chain([port]).collect()
     }
 
     /// Whether the module authenticates by Windows' own means. Who the user is does not come through: requests are
@@ -152,6 +171,12 @@ impl IisIntegration {
     pub fn layer(&self, shutdown: CancellationToken) -> Result<IisIntegrationLayer, OptionsError> {
         IisIntegrationLayer::new(self.clone(), shutdown)
     }
+}
+
+fn socket(text: &str) -> Option<Address> {
+    let address = text.parse::<Address>().ok()?;
+    let is_unix = matches!(address.target(), AddressTarget::Unix(_) | AddressTarget::Abstract(_));
+    (is_unix && !address.is_https()).then_some(address)
 }
 
 fn invalid(name: &str, value: &str, expected: &str) -> OptionsError {

@@ -1,4 +1,5 @@
-//! The sample `reverse-proxy` as its files for IIS, systemd and Kubernetes start it.
+//! The sample `reverse-proxy` as its files for IIS, systemd and Kubernetes start it, and the sample `operations`, by itself and as
+//! docs/production.md installs it.
 
 use std::net::Ipv4Addr;
 
@@ -11,6 +12,8 @@ use crate::support::{Client, Response, soon};
 
 mod iis;
 mod kubernetes;
+mod operations;
+mod production;
 mod systemd;
 
 /// A file of the sample with other ports and paths; each text that is replaced must be there.

@@ -13,8 +13,8 @@ use rustls::version::TLS12;
 use server_abstractions::{Body, RequestFeatures, TlsConnectionFeature, TlsHandshakeFeature};
 use server_kestrel::{
     CertificateFile, CertificateSelector, ClientCertificateMode, ClientCertificateRoots,
-    ClientCertificateValidation, ClientCertificates, HttpProtocols, HttpsOptions, OnClientHello, SniOptions,
-    TlsVersions,
+    ClientCertificateValidation, ClientCertificates, ConfiguredAt, HttpProtocols, HttpsOptions,
+    OnClientHello, SniOptions, TlsVersions,
 };
 use tokio_rustls::TlsConnector;
 
@@ -82,6 +82,7 @@ async fn keys_and_certificates_of_every_format_are_read() {
         path: folder.0.join(path),
         key_path: key.map(|key| folder.0.join(key)),
         password: password.map(str::to_owned),
+        configured_at: ConfiguredAt::default(),
     };
     for certificate in [
         file("c.pem", Some("ec.pem"), None),

@@ -212,7 +212,7 @@ async fn the_logging_layer_shows_the_bytes_of_both_directions() {
 async fn the_logging_layer_shows_no_more_than_it_is_told_to() {
     let captured = Captured::default();
     let _guard = captured.start();
-    let layer = ConnectionLoggingLayer { max_bytes: 4 };
+    let layer = ConnectionLoggingLayer { max_bytes: 4, ..ConnectionLoggingLayer::default() };
     let server = Memory::start_endpoint(|endpoint| endpoint.layer(layer), hello).await;
     server.client().await.get("/secret").await;
     let log = captured.text();

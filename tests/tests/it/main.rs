@@ -2,19 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests, which fail where they stand")]
 
+mod access_log;
 mod batches;
 mod bodies;
 mod cargo_host;
 mod client_certificates;
+mod connection_log;
 mod dependencies;
 mod deployment;
+mod diagnostics;
 mod disconnects;
+mod drain;
 mod edges;
 mod endpoints;
 mod features;
 mod floods;
 mod framing;
 mod fuzz;
+mod health;
 mod hosting;
 mod http1;
 mod http2;
@@ -24,11 +29,13 @@ mod inherited;
 mod layers;
 mod limits;
 mod malformed;
+mod metrics;
 mod module_config;
 mod module_control;
 mod module_in_process;
 mod module_logging;
 mod module_out_of_process;
+mod observers;
 mod pipelines;
 mod program;
 mod protocols;
@@ -45,7 +52,9 @@ mod slow_peers;
 mod socket_options;
 mod stop;
 mod support;
+mod systemd;
 mod threads;
 mod timeouts;
 mod tls;
+mod traces;
 mod upgrade;

@@ -8,6 +8,9 @@ use crate::program::{Folder, Launch, Program, binary, curl, free_port, output_of
 
 mod check;
 mod commands;
+mod life;
+mod programs;
+mod service;
 
 /// Runs the module's program to its end: exit code, standard output, standard error.
 async fn module(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String, String) {

@@ -1,5 +1,6 @@
 //! Why connections end, as the layers around them and the log are told.
 
+mod everywhere;
 mod http2;
 mod transport;
 
@@ -12,11 +13,12 @@ use server_abstractions::{
     Body, Connection, ConnectionEndFeature, ConnectionLifetimeFeature, HttpRequestLifetimeFeature,
     IntoService, Next, RequestFeatures, from_fn,
 };
-use server_kestrel::{Endpoint, HttpProtocols, KestrelOptions};
+use server_kestrel::{Endpoint, HttpProtocols, KestrelMetrics, KestrelMetricsOptions, KestrelOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+use crate::metrics::{Collected, Series};
 use crate::support::{Client, Memory, count, endless, hello, status, within};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -43,6 +45,10 @@ fn watched(endpoint: Endpoint) -> (Endpoint, UnboundedReceiver<Reason>) {
 struct Watched {
     server: Memory,
     ends: UnboundedReceiver<Reason>,
+    metrics: Collected,
+    /// How many connections have ended, and for what, as far as that was asked for.
+    ended: u64,
+    told: BTreeMap<Reason, u64>,
     events: Events,
     _events: tracing::subscriber::DefaultGuard,
 }
@@ -66,13 +72,42 @@ impl Watched {
             options.endpoints.insert(0, change_endpoint(endpoint));
             change(options);
         };
-        let server = Memory::start_with(watch, app).await;
-        Self { server, ends: receiver.unwrap(), events, _events: guard }
+        let metrics = Collected::start();
+        let observer = KestrelMetrics::new(&metrics.meter(), &KestrelMetricsOptions::default());
+        let server = Memory::start_observed(watch, [Arc::new(observer) as _], app).await;
+        Self {
+            server,
+            ends: receiver.unwrap(),
+            metrics,
+            ended: 0,
+            told: BTreeMap::new(),
+            events,
+            _events: guard,
+        }
     }
 
-    /// Why the next connection ends.
+    /// Why the next connection ends. The metrics say the same.
     async fn end(&mut self) -> Reason {
-        within(DAY, self.ends.recv()).await.unwrap()
+        let reason = within(DAY, self.ends.recv()).await.unwrap();
+        self.measured(reason).await;
+        reason
+    }
+
+    /// There is one connection more whose duration was recorded, with this reason, and none that is still counted.
+    async fn measured(&mut self, reason: Reason) {
+        let is_counted = |series: &Series| series.name == "kestrel.connection.duration";
+        let ended =
+            |metrics: &Collected| metrics.collect().into_iter().filter(is_counted).collect::<Vec<_>>();
+        let total = |ended: &[Series]| ended.iter().map(|series| series.count).sum::<u64>();
+        // Those that were told before.
+        while total(&ended(&self.metrics)) < self.ended + 1 {
+            tokio::task::yield_now().await;
+        }
+        self.ended += 1;
+        let of = |series: &&Series| series.attributes.get("error.type").map(String::as_str) == reason;
+        let told = ended(&self.metrics).iter().filter(of).map(|series| series.count).sum();
+        let before = self.told.insert(reason, told).unwrap_or_default();
+        assert_eq!(told, before + 1, "{reason:?}: {:#?}", ended(&self.metrics));
     }
 
     /// Sends these bytes on a connection and returns why it ended, and the events that tell of it.
@@ -250,7 +285,7 @@ async fn the_app_ends_it() {
 #[tokio::test]
 async fn the_server_stops_and_waits_no_longer() {
     let (app, mut calls) = crate::support::manual();
-    let Watched { server, mut ends, events, _events } = Watched::start(app).await;
+    let Watched { server, mut ends, events, _events, .. } = Watched::start(app).await;
     let mut client = server.client().await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     let _call = calls.recv().await.unwrap();

@@ -18,7 +18,7 @@ mod documented;
 mod haproxy;
 mod long_lived;
 mod nginx;
-mod process;
+pub(crate) mod process;
 mod restart;
 mod settings;
 mod trailers;

@@ -4,13 +4,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response as HttpResponse};
 use http_body_util::{BodyExt, LengthLimitError};
 use server_abstractions::{
-    Address, AddressTarget, App, Body, FeatureCollection, HttpRequestLifetimeFeature, IntoService,
-    RequestFeatures, Running, Server,
+    Address, AddressTarget, App, Body, ConnectionObserver, FeatureCollection, HttpRequestLifetimeFeature,
+    IntoService, RequestFeatures, Running, Server,
 };
 use server_kestrel::{Endpoint, Kestrel, KestrelOptions, MemoryConnector, memory};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -54,7 +55,17 @@ pub(crate) fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
 
 /// Starts a server.
 pub(crate) async fn start<M>(options: KestrelOptions, app: impl IntoService<M>) -> Running {
-    soon(Box::new(Kestrel::new(options)).start(App::new(app))).await.expect("the server starts")
+    start_observed(options, [], app).await
+}
+
+/// Starts a server whose connections are observed.
+pub(crate) async fn start_observed<M>(
+    options: KestrelOptions,
+    observers: impl IntoIterator<Item = Arc<dyn ConnectionObserver>>,
+    app: impl IntoService<M>,
+) -> Running {
+    let server = observers.into_iter().fold(Kestrel::new(options), Kestrel::observer);
+    soon(Box::new(server).start(App::new(app))).await.expect("the server starts")
 }
 
 /// Options with these endpoints and nothing else.
@@ -104,10 +115,19 @@ impl Memory {
         change: impl FnOnce(&mut KestrelOptions),
         app: impl IntoService<M>,
     ) -> Self {
+        Self::start_observed(change, [], app).await
+    }
+
+    /// With observers of the connections as well.
+    pub(crate) async fn start_observed<M>(
+        change: impl FnOnce(&mut KestrelOptions),
+        observers: impl IntoIterator<Item = Arc<dyn ConnectionObserver>>,
+        app: impl IntoService<M>,
+    ) -> Self {
         let (listener, connector) = memory();
         let mut options = options([Endpoint::listener(listener)]);
         change(&mut options);
-        Self { running: start(options, app).await, connector }
+        Self { running: start_observed(options, observers, app).await, connector }
     }
 
     /// With the endpoint changed.

@@ -6,6 +6,7 @@ use serde::de;
 
 use super::{Section, text::pascal_case};
 use crate::configuration::ConfigurationError;
+use crate::nearest::nearest;
 
 /// The error within the deserializer: serde's types raise it without knowing where they are, and the
 /// nearest section on the way out adds that.
@@ -64,11 +65,15 @@ impl de::Error for BindError {
         Self::new(format!("expected {expected}"))
     }
 
-    fn unknown_field(_field: &str, expected: &'static [&'static str]) -> Self {
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         let known: Vec<_> = expected.iter().map(|field| pascal_case(field)).collect();
         Self::new(match known.as_slice() {
             [] => "unknown key; there are none here".to_owned(),
-            known => format!("unknown key; the known keys are {}", known.join(", ")),
+            known => {
+                let near = nearest(field, known.iter().map(String::as_str));
+                let meant = near.map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+                format!("unknown key; {meant}the known keys are {}", known.join(", "))
+            }
         })
     }
 

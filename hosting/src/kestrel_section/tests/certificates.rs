@@ -39,7 +39,8 @@ fn a_certificate_in_a_store_is_known_by_subject_or_thumbprint() {
     ] {
         // Without a home there is no folder of the user.
         let Some(folder) = folder else { continue };
-        let expected = StoredCertificate { folder, find, allow_invalid, password };
+        let expected =
+            StoredCertificate { folder, find, allow_invalid, password, configured_at: Default::default() };
         assert_eq!(default(&keys), Ok(Some(ServerCertificate::Store(expected))), "{keys}");
     }
 }

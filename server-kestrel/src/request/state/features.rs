@@ -56,7 +56,15 @@ impl HttpResetFeature for RequestState {
 
 impl HttpRequestIdentifierFeature for RequestState {
     fn trace_identifier(&self) -> String {
-        format!("{}:{:08X}", self.context.accepted.connection_id(), self.ordinal)
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let connection = self.context.accepted.connection_id();
+        let mut text = String::with_capacity(connection.len() + 9);
+        text.push_str(connection);
+        text.push(':');
+        for place in (0..8).rev() {
+            text.push(char::from(DIGITS[(self.ordinal >> (4 * place)) as usize & 15]));
+        }
+        text
     }
 }
 

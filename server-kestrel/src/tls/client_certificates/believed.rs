@@ -152,7 +152,7 @@ impl Current {
         let hints = Arc::new(Hints::new());
         let files =
             Files { clients: clients.clone(), provider: Arc::clone(provider), hints: Arc::clone(&hints) };
-        Ok(Self { believed: Arc::new(Reloadable::new(files)?), hints })
+        Ok(Self { believed: Reloadable::new(files)?, hints })
     }
 
     pub(super) fn believed(&self) -> Arc<Reloadable<Believed>> {

@@ -37,7 +37,7 @@ impl Ring {
             TicketKeys::File { path, rotation } => {
                 let file = KeyFile::new(path.clone(), *rotation, lifetime, random);
                 file.prepare()?;
-                Place::File(Arc::new(Reloadable::new(file)?))
+                Place::File(Reloadable::new(file)?)
             }
         };
         Ok(Some(Self(place)))

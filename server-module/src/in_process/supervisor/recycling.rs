@@ -14,6 +14,9 @@ use super::{Member, Phase, Supervisor};
 /// How long after a replacement that has failed nothing is replaced but on demand.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// The same if the old one has a socket that no client reaches any more: clients wait.
+const STRANDED_PAUSE: Duration = Duration::from_secs(5);
+
 /// How long the options may take to be read.
 const READING: Duration = Duration::from_secs(10);
 
@@ -35,7 +38,7 @@ impl Supervisor {
         self.files = Files::of(&self.program.options);
         // Whoever asks for it has changed something.
         self.failures.forget();
-        self.disabled_until = None;
+        let was_disabled = self.disabled_until.take().is_some();
         let old = self.members.iter().filter(|(_, member)| member.is_serving() && member.replaces.is_none());
         let mut old: Vec<_> = old.map(|(id, _)| *id).collect();
         // There may be others than before, and as many as the options say now.
@@ -43,11 +46,39 @@ impl Supervisor {
         for surplus in old.split_off(wanted.min(old.len())) {
             self.order(surplus, Order::Retire);
         }
-        if self.is_active {
+        self.recycling.first_new = self.next;
+        // One that had failed too often is started, so that whoever asks hears whether it works now.
+        if self.is_active || (was_disabled && reply.is_some()) {
             self.activate();
         }
         self.recycling.asking.extend(reply);
         self.enqueue(old);
+    }
+
+    /// Replaces the workers that have other sockets than those that clients reach, by others of the same options; those
+    /// among them that are about to take the place of one. After a failure it is tried again.
+    pub(super) fn replace_stranded(&mut self) {
+        if self.has_failed_within(STRANDED_PAUSE) {
+            return;
+        }
+        let sockets = self.program.sockets();
+        let is_stranded = |id: u64, member: &Member| {
+            member.is_serving() && !member.sockets.are(sockets) && !self.is_replaced(id)
+        };
+        let old = self.members.iter().filter(|(id, member)| is_stranded(**id, member));
+        let old: Vec<_> = old.map(|(id, _)| *id).collect();
+        if !old.is_empty() {
+            self.enqueue(old);
+        }
+    }
+
+    /// Whether another is about to take its place.
+    fn is_replaced(&self, id: u64) -> bool {
+        self.members.values().any(|other| other.replaces == Some(id))
+    }
+
+    fn has_failed_within(&self, pause: Duration) -> bool {
+        self.recycling.failed_at.is_some_and(|time| time.elapsed() < pause)
     }
 
     fn enqueue(&mut self, old: Vec<u64>) {
@@ -74,7 +105,8 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Goes on with the next worker that is to be replaced, unless one is being replaced; answers when none is left.
+    /// Goes on with the next worker that is to be replaced, unless one is being replaced; answers when none is left and
+    /// nobody starts any more.
     pub(super) fn replace_next(&mut self) {
         if self.members.values().any(|member| member.replaces.is_some()) {
             return;
@@ -84,7 +116,9 @@ impl Supervisor {
                 return self.begin(Some(old));
             }
         }
-        self.answer(&Ok(()));
+        if !self.members.values().any(|member| member.phase == Phase::Starting) {
+            self.answer(&Ok(()));
+        }
     }
 
     /// A new worker has failed, and the one that it was to replace goes on.
@@ -96,8 +130,11 @@ impl Supervisor {
         };
         tracing::error!(application, pid = new.pid(), reason = %over, output, "the application is not recycled: the new worker has failed, and the old one stays");
         self.recycling.waiting.clear();
-        self.recycling.not_before = Some(Instant::now() + PAUSE);
-        self.answer(&Err(format!("the new worker has failed, and the old one stays: {over}")));
+        self.recycling.failed_at = Some(Instant::now());
+        self.answer(&Err(format!(
+            "the new worker has failed, and the old one stays: {}",
+            over.with_output()
+        )));
     }
 
     pub(super) fn answer(&mut self, answer: &Result<(), String>) {
@@ -117,14 +154,13 @@ impl Supervisor {
             );
             return self.recycle(None).await;
         }
-        if self.recycling.not_before.is_some_and(|time| Instant::now() < time) {
+        if self.has_failed_within(PAUSE) {
             return;
         }
         let mut old = Vec::new();
         for (id, member) in &self.members {
             let (Phase::Ready(since), Some((_, guard))) = (member.phase, member.process) else { continue };
-            let is_replaced = self.members.values().any(|other| other.replaces == Some(*id));
-            let reason = looks::reason(&options, guard, since).filter(|_| !is_replaced);
+            let reason = looks::reason(&options, guard, since).filter(|_| !self.is_replaced(*id));
             if let Some(reason) = reason.filter(|_| !self.recycling.waiting.contains(id)) {
                 let application = &self.program.options.name;
                 tracing::info!(application, pid = member.pid(), reason, "a worker is replaced");

@@ -24,7 +24,9 @@ async fn main() -> Result<(), hosting::Error> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let names = ["ASPNETCORE_PORT", "LISTEN_FDS", "ASPNETCORE_URLS", "DOTNET_LAUNCH_PROFILE", "PLACE", "CARGO_MANIFEST_DIR"];
         let lines: Vec<String> = names.iter().map(|name| format!("{name}={}", variable(name))).collect();
-        Response::new(Body::from(format!("pid={}\narguments={arguments:?}\n{}\n", std::process::id(), lines.join("\n"))))
+        let folder = std::env::current_dir().unwrap_or_default();
+        let first = format!("pid={}\narguments={arguments:?}\nfolder={}", std::process::id(), folder.display());
+        Response::new(Body::from(format!("{first}\n{}\n", lines.join("\n"))))
     };
     WebApplication::builder().build(tell)?.run().await
 }
@@ -54,7 +56,8 @@ impl Running {
         fs::copy(workspace().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the folder of all builds");
         let data = Folder::new();
-        let mut command = tool(&[&["run", "-lp", "it"], arguments].concat(), &folder);
+        // From anywhere in the crate it is the same.
+        let mut command = tool(&[&["run", "-lp", "it"], arguments].concat(), &folder.join("src"));
         command.env("CARGO_TARGET_DIR", target).env("CARGO_NET_OFFLINE", "true");
         // As in the workspace, so that what is built there is not built again.
         command.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only").env("XDG_DATA_HOME", data.path());
@@ -107,6 +110,7 @@ async fn a_profile_of_the_module_runs_the_program_behind_it() {
     let running = Running::start("behind-module", &settings, &[]).await;
     assert_eq!(running.urls, [url.as_str()]);
     let lines = running.told(&url).await;
+    let own = format!("folder={}", running.folder.canonicalize().unwrap().display());
     let folder = format!("CARGO_MANIFEST_DIR={}", running.folder.canonicalize().unwrap().display());
     let expected = [
         r#"arguments=["--from", "the profile"]"#,
@@ -114,6 +118,7 @@ async fn a_profile_of_the_module_runs_the_program_behind_it() {
         "DOTNET_LAUNCH_PROFILE=it",
         "PLACE=profile",
         folder.as_str(),
+        own.as_str(),
     ];
     assert_told(&lines, &expected);
     assert!(
@@ -189,7 +194,8 @@ async fn without_a_model_the_program_serves_the_sockets_of_the_module_itself() {
     });
     let running = Running::start("behind-iis", &settings, &[]).await;
     let lines = running.told(&plain_url).await;
-    assert_told(&lines, &["ASPNETCORE_PORT=none", "DOTNET_LAUNCH_PROFILE=it"]);
+    let own = format!("folder={}", running.folder.canonicalize().unwrap().display());
+    assert_told(&lines, &["ASPNETCORE_PORT=none", "DOTNET_LAUNCH_PROFILE=it", &own]);
     assert!(
         lines.iter().any(|line| line.starts_with("LISTEN_FDS=") && line != "LISTEN_FDS=none"),
         "{lines:#?}"

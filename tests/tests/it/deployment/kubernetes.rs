@@ -152,7 +152,12 @@ fn the_settings_are_right_and_listen_on_the_port_of_the_container() {
 #[test]
 fn there_is_time_for_requests_under_way() {
     let manifest = Manifest::read();
-    let pause = number(&manifest.container()["lifecycle"]["preStop"]["sleep"]["seconds"]);
+    assert!(manifest.container().get("lifecycle").is_none(), "the application waits by itself");
+    let settings =
+        hosting::Configuration::builder().json_text("appsettings.json", manifest.settings()).build().unwrap();
+    let pause = settings.get_parsed::<u64>("shutdownDelaySeconds").unwrap().unwrap();
+    // The kubelet asks in the meantime, and the ingress is told.
+    assert!(pause >= number(&manifest.container()["readinessProbe"]["periodSeconds"]), "{pause}");
     let grace = number(&manifest.pod()["spec"]["terminationGracePeriodSeconds"]);
     let shutdown = shutdown_seconds(manifest.settings());
     assert!(pause > 0 && pause + shutdown < grace, "{pause} + {shutdown}, {grace}");
@@ -194,6 +199,13 @@ async fn the_probes_are_answered_until_the_program_stops() {
     let mut under_way = Client::tcp(([127, 0, 0, 1], port).into()).await;
     begin(&mut under_way).await;
     program.signal(Signal::TERM);
+    // Requests still come, and are served; the kubelet is told not to send more.
+    program.line("Application will shut down in 5s").await;
+    assert_eq!(probe(&manifest.container()["readinessProbe"], port).await, 503);
+    assert_eq!(probe(&manifest.container()["livenessProbe"], port).await, 200);
+    let late = "GET /plaintext HTTP/1.1\r\nHost: shop.example\r\n\r\n";
+    let late = Client::tcp(([127, 0, 0, 1], port).into()).await.exchange(late).await;
+    assert!(late.status == 200 && late.closes(), "{late:?}");
     program.line("Application is shutting down").await;
     // Refused, which to the kubelet is no answer as well.
     let url = format!("http://127.0.0.1:{port}/healthz/ready");

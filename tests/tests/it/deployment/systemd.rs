@@ -6,29 +6,29 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use super::{are_told_of, begin, file, finish, request, shutdown_seconds, who};
+use super::{are_told_of, begin, file, finish, request, who};
 use crate::program::{Folder, Launch, Program, binary, free_port, tool};
 use crate::support::{Client, soon};
 
-mod sandbox;
+pub(super) mod sandbox;
 
 /// A unit's assignments, in their order, without comments.
-fn assignments(unit: &str) -> Vec<(&str, &str)> {
+pub(super) fn assignments(unit: &str) -> Vec<(&str, &str)> {
     let lines = unit.lines().filter(|line| !line.starts_with(['#', '[']) && !line.is_empty());
     lines.map(|line| line.split_once('=').unwrap_or_else(|| panic!("{line}"))).collect()
 }
 
 /// The one value of a name.
-fn value<'a>(unit: &'a str, name: &str) -> &'a str {
+pub(super) fn value<'a>(unit: &'a str, name: &str) -> &'a str {
     let values: Vec<_> = assignments(unit).into_iter().filter(|(given, _)| *given == name).collect();
     let [(_, value)] = values[..] else { panic!("{name}: {values:?}") };
     value
 }
 
 /// The variables that the service gives the program.
-fn variables(unit: &str) -> Vec<(&str, &str)> {
+pub(super) fn variables(unit: &str) -> Vec<(&str, &str)> {
     let given = assignments(unit).into_iter().filter(|(name, _)| *name == "Environment");
     given.map(|(_, assignment)| assignment.split_once('=').unwrap()).collect()
 }
@@ -49,7 +49,7 @@ fn units(folder: &Folder) -> [String; 2] {
 }
 
 /// Runs a check of systemd's, which must have nothing to say against the units.
-async fn analyze(arguments: &[&str], units: &[String]) -> String {
+pub(super) async fn analyze(arguments: &[&str], units: &[String]) -> String {
     let arguments = arguments.iter().copied().chain(units.iter().map(String::as_str));
     let output = tool("systemd-analyze", arguments).await;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -84,14 +84,47 @@ async fn the_check_of_the_units_finds_what_is_wrong() {
 fn the_time_for_a_stop_is_less_than_that_of_systemd() {
     let service = file("systemd/shop.service", &[]);
     let stop: u64 = value(&service, "TimeoutStopSec").parse().unwrap();
-    let mut seconds = shutdown_seconds(&file("nginx/appsettings.json", &[]));
-    for (name, given) in variables(&service) {
-        if name == "ASPNETCORE_SHUTDOWNTIMEOUTSECONDS" {
-            seconds = given.parse().unwrap();
-        }
-    }
-    assert!(stop > seconds, "{stop} {seconds}");
+    let given = |wanted: &str| {
+        let found = variables(&service).into_iter().find(|(name, _)| *name == wanted);
+        found.map(|(_, given)| given.parse::<u64>().unwrap())
+    };
+    let delay = given("ASPNETCORE_SHUTDOWNDELAYSECONDS").unwrap();
+    let seconds = given("ASPNETCORE_SHUTDOWNTIMEOUTSECONDS").unwrap();
+    assert!(stop > delay + seconds, "{stop} {delay} {seconds}");
     assert_eq!(value(&service, "KillSignal"), "SIGTERM");
+}
+
+#[tokio::test]
+async fn the_service_is_ready_reloads_and_lives_as_the_unit_says() {
+    let service = file("systemd/shop.service", &[]);
+    assert_eq!(value(&service, "Type"), "notify");
+    assert_eq!(value(&service, "ExecReload"), "/bin/kill -HUP $MAINPID");
+    let watchdog: u64 = value(&service, "WatchdogSec").parse().unwrap();
+    let folder = Folder::new();
+    let path = folder.path().join("notify.sock");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let said = async || {
+        let mut buffer = [0; 4096];
+        let count = soon(socket.recv(&mut buffer)).await.unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    };
+    let address = format!("127.0.0.1:{}", free_port());
+    let settings = file("nginx/appsettings.json", &[("127.0.0.1:5000", &address)]);
+    let mut launch = Launch::of("reverse-proxy").file("appsettings.json", settings);
+    for (name, value) in variables(&service) {
+        launch = launch.env(name, value);
+    }
+    let microseconds = (watchdog * 1_000_000).to_string();
+    let program = launch.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", microseconds).start().await;
+    assert!(said().await.starts_with("READY=1\n"));
+    // The first one comes at once.
+    assert_eq!(said().await, "WATCHDOG=1\n");
+    program.signal(Signal::HUP);
+    assert!(said().await.starts_with("RELOADING=1\n"));
+    assert!(said().await.starts_with("READY=1\n"));
+    program.signal(Signal::TERM);
+    assert!(said().await.starts_with("STOPPING=1\n"));
+    assert_eq!(program.end().await.code, Some(0));
 }
 
 #[test]
@@ -168,8 +201,9 @@ async fn connect(listen: &str) -> Client {
     let path = Path::new(listen);
     let connected = async {
         loop {
-            if path.exists() {
-                return Client::unix(path).await;
+            // Its file is there a moment before it listens.
+            if let Ok(stream) = UnixStream::connect(path).await {
+                return Client::new(stream);
             }
             if let Ok(stream) = TcpStream::connect(listen).await {
                 return Client::new(stream);
@@ -184,7 +218,7 @@ async fn serves_the_socket(listen: &str, settings: &str) {
     let mut program = activated(listen, settings);
     // Nothing runs before somebody comes, who waits until it does.
     let mut first = connect(listen).await;
-    assert_eq!(first.exchange(&request("GET /healthz/ready", &[])).await.text(), "ready");
+    assert_eq!(first.exchange(&request("GET /healthz/ready", &[])).await.text(), "Healthy");
     program.line("Hosting environment: Production").await;
     let mut second = connect(listen).await;
     let forwarded = ["X-Forwarded-For: 203.0.113.9", "X-Forwarded-Proto: https"];

@@ -194,3 +194,51 @@ async fn a_profile_that_is_not_there() {
     let error = Launch::hello().args(["--launch-profile"]).fail().await;
     assert_names(&error, &["--launch-profile"]);
 }
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_is_told_with_its_key_and_place() {
+    let (own, other) = (Certificate::new(), Certificate::new());
+    let folder = Folder::new();
+    folder.write("own.pem", &own.pem);
+    folder.write("own.key", &own.key_pem);
+    folder.write("other.key", &other.key_pem);
+    folder.write("text.pem", "not a certificate");
+    let at = |file: &str| folder.path().join(file).display().to_string();
+    for (certificate, key, expected) in [
+        (format!(r#""Path": "{}""#, at("missing.pem")), "Path", "cannot read the certificate"),
+        (format!(r#""Path": "{}""#, at("text.pem")), "Path", "contains no PEM certificate"),
+        (
+            format!(r#""Path": "{}", "KeyPath": "{}""#, at("own.pem"), at("other.key")),
+            "Path",
+            "the private key is not that of the certificate",
+        ),
+        (
+            format!(r#""Subject": "nobody", "StoreFolder": "{}""#, folder.path().display()),
+            "Subject",
+            "nobody",
+        ),
+    ] {
+        let settings = format!(
+            r#"{{ "Kestrel": {{ "Endpoints": {{ "A": {{ "Url": "https://127.0.0.1:0", "Certificate": {{ {certificate} }} }} }} }} }}"#
+        );
+        let error = Launch::of("hello").file("appsettings.json", settings).fail().await;
+        for part in [&format!("Kestrel:Endpoints:A:Certificate:{key} ("), "appsettings.json:1:", expected] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(error.contains(&folder.path().display().to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_misspelt_key_gets_the_one_that_was_meant() {
+    // In a section of the host's own it fails the start; beside them it may be the application's own.
+    let error = Launch::hello().file("appsettings.json", r#"{ "Kestrel": { "Endpoint": {} } }"#).fail().await;
+    assert!(error.contains("Kestrel:Endpoint (") && error.contains("did you mean Endpoints?"), "{error}");
+    let settings = r#"{ "Kestrell": { "Limits": {} }, "Shop": { "Endpoint": 1 } }"#;
+    let end = Launch::hello().file("appsettings.json", settings).start().await.stop().await;
+    let warnings: Vec<_> = end.stdout.iter().filter(|line| line.contains("did you mean")).collect();
+    let [warning] = warnings[..] else { panic!("{end:?}") };
+    for part in ["WARN", "Kestrell (", "appsettings.json:1:", "did you mean Kestrel?"] {
+        assert!(warning.contains(part), "{part}: {warning}");
+    }
+}

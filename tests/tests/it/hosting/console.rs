@@ -126,3 +126,38 @@ async fn a_unix_socket_serves_as_well() {
     assert_eq!(program.stop().await.code, Some(0));
     assert!(!socket.exists());
 }
+
+/// The sample with the events of its console in this form.
+fn formatted(name: &str) -> Launch {
+    let settings = serde_json::json!({ "Logging": { "Console": { "FormatterName": name } } });
+    Launch::hello().file("appsettings.json", settings.to_string())
+}
+
+#[tokio::test]
+async fn events_are_objects_if_that_is_said() {
+    let mut program = formatted("json").spawn();
+    let line = program.line("Now listening on").await;
+    let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&event["LogLevel"], &event["Category"]),
+        (&"Information".into(), &"hosting::lifetime".into())
+    );
+    assert!(event["Message"].as_str().unwrap().starts_with("Now listening on: http://127.0.0.1:"), "{event}");
+    assert!(event["Timestamp"].is_string() && event["State"].is_object(), "{event}");
+    let end = program.stop().await;
+    assert_eq!(end.code, Some(0));
+    assert!(end.stdout.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{end:?}");
+}
+
+#[tokio::test]
+async fn the_form_of_events_is_one_of_three() {
+    let mut program = formatted("systemd").spawn();
+    let line = program.line("Now listening on").await;
+    assert!(line.starts_with("<6>hosting::lifetime: Now listening on: "), "{line}");
+    let told = formatted("yaml").fail().await;
+    assert!(
+        told.contains("Logging:Console:FormatterName") && told.contains("simple, systemd, json"),
+        "{told}"
+    );
+    assert!(told.contains("appsettings.json:1:"), "{told}");
+}

@@ -85,15 +85,39 @@ async fn what_cannot_be_read_or_used_is_told_once_and_changes_nothing() {
         "{line}"
     );
     assert_eq!(server(&program).await, None);
+    assert!(!program.seen().iter().any(|line| line.contains("was read again")), "{:#?}", program.seen());
 
     settings(&program, r#"{ "Kestrel": { "AddServerHeader": true } }"#);
     soon(async { while server(&program).await.is_none() {} }).await;
     let end = program.stop().await;
-    assert_eq!(
-        (end.code, end.stdout.iter().filter(|line| line.contains("ERROR")).count()),
-        (Some(0), 2),
-        "{end:?}"
+    let lines = |text: &str| end.stdout.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((end.code, lines("ERROR"), lines("was read again")), (Some(0), 2, 1), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_misspelt_later_does_not_take_its_section_away() {
+    let first = r#"{ "AllowedHosts": "localhost;127.0.0.1", "Kestrel": { "AddServerHeader": false } }"#;
+    let mut program = Launch::hello().file("appsettings.json", first).start().await;
+    let status = async |program: &Program| curl(["-H", "host: evil.example", &program.url("/")]).await.status;
+    assert_eq!(status(&program).await, 400);
+    settings(
+        &program,
+        r#"{ "AllowedHost": "localhost;127.0.0.1", "Kestrel": { "AddServerHeader": false } }"#,
     );
+    let line = program.line("its last state stays in force").await;
+    assert!(
+        line.contains("ERROR") && line.contains("AllowedHost (") && line.contains("appsettings.json:1:"),
+        "{line}"
+    );
+    assert!(line.contains("did you mean AllowedHosts?"), "{line}");
+    assert_eq!(status(&program).await, 400);
+
+    // Where nothing is taken away it is a warning, as at the start, and the rest comes into force.
+    settings(&program, r#"{ "AllowedHosts": "*", "Metrcs": {}, "Kestrel": { "AddServerHeader": false } }"#);
+    let line = program.line("did you mean Metrics?").await;
+    assert!(line.contains("WARN") && line.contains("appsettings.json:1:"), "{line}");
+    program.line("was read again").await;
+    assert_eq!(status(&program).await, 200);
 }
 
 #[tokio::test]
@@ -163,5 +187,35 @@ async fn allowed_hosts_that_cannot_be_used_are_told_once_with_their_place() {
         let end = program.stop().await;
         let errors = end.stdout.iter().filter(|line| line.contains("ERROR"));
         assert_eq!(errors.count(), 1, "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_read_at_the_start_are_named_once_when_they_change() {
+    let text = |timeout: u32, live: &str, add: bool| {
+        format!(
+            r#"{{ "shutdownTimeoutSeconds": {timeout}, "Health": {{ "LivePath": "{live}" }}, "Kestrel": {{ "AddServerHeader": {add} }} }}"#
+        )
+    };
+    let mut program = Launch::hello().file("appsettings.json", text(5, "/live", true)).start().await;
+    let changed = "read at the start only";
+    for (written, keys) in [
+        (text(5, "/live", false), None),
+        (text(6, "/alive", false), Some("shutdownTimeoutSeconds, Health:LivePath")),
+        // The same change is not told again, but one more is.
+        (text(6, "/alive", true), None),
+        (text(5, "/alive", true), Some("Health:LivePath")),
+        // What it was at the start is in force.
+        (text(5, "/live", true), None),
+    ] {
+        let before = program.seen().len();
+        settings(&program, &written);
+        program.line("was read again").await;
+        let told: Vec<_> =
+            program.seen()[before..].iter().filter(|line| line.contains(changed)).cloned().collect();
+        assert_eq!(told.len(), usize::from(keys.is_some()), "{written}: {told:?}");
+        if let Some(keys) = keys {
+            assert!(told[0].contains("WARN") && told[0].contains(&format!("keys=\"{keys}\"")), "{told:?}");
+        }
     }
 }

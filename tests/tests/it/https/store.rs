@@ -245,3 +245,39 @@ fn what_was_found_and_why_it_was_not_taken_is_told() {
     let missing = StoredCertificate { folder: folder.0.join("missing"), ..subject(&folder, "a") };
     assert!(refused(missing).contains("the folder cannot be read"));
 }
+
+#[tokio::test]
+async fn a_certificate_that_is_about_to_expire_is_told_at_the_start() {
+    let folder = Folder::new("expiring");
+    for (file, days) in [("soon", 13), ("later", 15), ("past", -1)] {
+        for_servers(&folder, file, file, days);
+    }
+    let endpoint = |name: &str, file: &str| {
+        let path = |end: &str| folder.0.join(format!("{file}.{end}")).display().to_string();
+        format!(
+            r#""{name}": {{ "Url": "https://127.0.0.1:0", "Certificate": {{ "Path": "{}", "KeyPath": "{}" }} }}"#,
+            path("crt"),
+            path("key")
+        )
+    };
+    let endpoints = [("A", "soon"), ("B", "soon"), ("C", "later"), ("D", "past")];
+    let endpoints = endpoints.map(|(name, file)| endpoint(name, file)).join(", ");
+    let settings = format!(r#"{{ "Kestrel": {{ "Endpoints": {{ {endpoints} }} }} }}"#);
+    let program = crate::program::Launch::of("hello").file("appsettings.json", settings);
+    let mut program = program.spawn();
+    let mut told = [program.line("a certificate ").await, program.line("a certificate ").await];
+    told.sort_by_key(|line| line.contains("has expired"));
+    for (line, parts) in [
+        (&told[0], ["expires in less than 14 days", "endpoints=\"A; B\"", "soon.crt", "not_after=\""]),
+        (&told[1], ["has expired", "endpoints=\"D\"", "past.crt", " GMT\""]),
+    ] {
+        assert!(line.contains("WARN") && parts.iter().all(|part| line.contains(part)), "{line}");
+    }
+    // It may have started before the files were read.
+    let started = "Content root path";
+    if !program.seen().iter().any(|line| line.contains(started)) {
+        program.line(started).await;
+    }
+    let end = program.stop().await;
+    assert_eq!(end.stdout.iter().filter(|line| line.contains("a certificate ")).count(), 2, "{end:?}");
+}

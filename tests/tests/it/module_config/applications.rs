@@ -106,17 +106,17 @@ fn numbers_and_times_have_the_ranges_of_the_file() {
         }
     }
     let times = [
-        ("StartupTimeLimit", 3600, "01:00:00"),
-        ("ShutdownTimeLimit", 600, "00:10:00"),
-        ("RequestTimeout", 1_296_000, "360:00:00"),
+        ("StartupTimeLimit", 1, 3600, "01:00:00"),
+        ("ShutdownTimeLimit", 0, 600, "00:10:00"),
+        ("RequestTimeout", 1, 1_296_000, "360:00:00"),
     ];
-    for (key, most, shown) in times {
-        for value in ["0", &most.to_string(), "\"00:00:01\""] {
+    for (key, least, most, shown) in times {
+        for value in [&least.to_string(), &most.to_string(), "\"00:00:01\""] {
             shop(&folder, &format!("\"{key}\": {value}")).unwrap();
         }
         assert_eq!(
             wrong(&folder, key, &format!("{}", most + 1)),
-            format!("it is above {shown}; expected a time from 00:00:00 to {shown}")
+            format!("it is above {shown}; expected a time from 00:00:0{least} to {shown}")
         );
         for value in ["-1", "\"soon\"", "\"00:60:00\"", "true"] {
             assert!(wrong(&folder, key, value).starts_with("expected a time such as"), "{key}: {value}");

@@ -174,10 +174,11 @@ fn everything_that_is_wrong_is_told_at_once_with_key_and_place() {
         "Module:Applications:eight:PathPrefix = \"x\"",
         "Module:Applications:eight:Endpoints:0 = \"Aa\"",
         "Module:Applications:five",
-        "DIR/gone/web.config: processPath: there is no program .\\app.exe in the folder DIR/gone",
+        "DIR/gone/web.config:3:17: processPath: there is no program .\\app.exe in the folder DIR/gone",
         "Module:Applications:one:Path = \"absent\" (DIR/module.json:6:22): DIR/absent is no folder",
         "Module:Applications:six = \"text\" (DIR/module.json:11:12): expected a section",
         "DIR/broken/web.config:3:41: aspNetCore has no attribute argumets; did you mean arguments?",
+        "DIR/broken/web.config:3:17: processPath: there is no program .\\app.exe in the folder DIR/broken",
         "Module:Applications:two:Path = \"empty\" (DIR/module.json:7:22): the folder has no web.config",
         "Module:Endpoints:C:Url = \"https://*:443\" (DIR/module.json:3:100): there is no certificate for it",
     ];
@@ -200,7 +201,9 @@ fn a_file_that_cannot_be_read_is_one_fault() {
     );
     assert_eq!(
         wrong(&folder, "{}"),
-        ["Module:Applications: there is none; expected one application at least, by its name"]
+        [
+            "Module:Applications (DIR/module.json): there is none; expected one application at least, by its name"
+        ]
     );
     let long = format!(
         r#"{{ "ControlSocket": "/{}", "Applications": {{ "a": {{ "Command": "app" }} }} }}"#,

@@ -61,7 +61,7 @@ fn number(
 
 #[test]
 fn startup_time_limit() {
-    number("startupTimeLimit", |settings| settings.startup_time_limit.as_secs(), (120, 0, 3600), "seconds");
+    number("startupTimeLimit", |settings| settings.startup_time_limit.as_secs(), (120, 1, 3600), "seconds");
 }
 
 #[test]
@@ -83,7 +83,6 @@ fn processes_per_application() {
 fn request_timeout() {
     assert_eq!(default().request_timeout, Duration::from_secs(120));
     let taken = [
-        ("00:00:00", 0),
         ("00:00:01", 1),
         ("00:02:00", 120),
         ("23:59:59", 86_399),
@@ -100,10 +99,12 @@ fn request_timeout() {
     }
     for value in ["360:00:01", "15.00:00:01", "999999999:00:00"] {
         let expected = format!(
-            "requestTimeout=\"{value}\" is above 360:00:00; expected a time from 00:00:00 to 360:00:00"
+            "requestTimeout=\"{value}\" is above 360:00:00; expected a time from 00:00:01 to 360:00:00"
         );
         assert_eq!(with("requestTimeout", value).unwrap_err(), expected);
     }
+    let none = "requestTimeout=\"00:00:00\" is below 00:00:01; expected a time from 00:00:01 to 360:00:00";
+    assert_eq!(with("requestTimeout", "00:00:00").unwrap_err(), none);
     for (value, part, below) in [
         ("00:60:00", "60 minutes", 60),
         ("00:00:60", "60 seconds", 60),

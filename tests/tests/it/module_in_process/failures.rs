@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::module::{Module, features, gone, is_running, kill, script, unique, with};
 use crate::program::binary;
-use crate::support::soon;
+use crate::support::{soon, until};
 
 #[tokio::test]
 async fn one_that_exits_at_once_is_started_until_it_has_failed_too_often() {
@@ -25,7 +25,9 @@ async fn one_that_exits_at_once_is_started_until_it_has_failed_too_often() {
     assert!(events.contains("on purpose") && events.contains("rapidFailsPerMinute"), "{events}");
     assert!(client.is_silent().await);
     // Whoever recycles it has corrected something, and somebody still waits.
-    module.recycle().await;
+    let answer = module.ask("recycle").await;
+    assert!(answer.starts_with("the new worker has failed: exit code 3, before it was ready"), "{answer}");
+    assert!(answer.contains("on purpose"), "{answer}");
     let status = module.until(|status| status["state"] == "disabled" && status["starts"] == 6).await;
     assert_eq!(status["failures"], 6);
     module.stop().await;
@@ -47,7 +49,11 @@ async fn one_that_cannot_be_executed_says_why() {
     let _client = module.client().await;
     let status = module.until(|status| status["state"] == "disabled").await;
     assert_eq!(status["lastExit"], "exit code 126, before it was ready");
-    assert!(module.events().contains("the application could not be started"), "{}", module.events());
+    let printed = module.events();
+    assert!(
+        printed.contains(&format!("the application could not be started: {}", bad.display())),
+        "{printed}"
+    );
     module.stop().await;
 }
 
@@ -58,8 +64,13 @@ async fn one_that_never_gets_ready_is_ended() {
     let mut module = Module::start(with(script(&format!("sleep {seconds}; true")), limits)).await;
     let _client = module.client().await;
     let status = module.until(|status| status["state"] == "disabled").await;
-    assert!(status["lastExit"].as_str().unwrap().contains("not ready within 1s"), "{status:#}");
+    assert!(status["lastExit"].as_str().unwrap().contains("not ready within 1 s"), "{status:#}");
     gone(&format!("sleep {seconds}")).await;
+    // Whoever asks for it does not wait longer than the start may take.
+    let began = Instant::now();
+    let answer = module.ask("recycle").await;
+    assert!(answer.contains("not ready within 1 s") && answer.contains("READY=1"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(10));
     module.stop().await;
 }
 
@@ -106,6 +117,8 @@ async fn a_stop_does_not_wait_for_idle_connections() {
     module.running(1).await;
     let begun = Instant::now();
     module.stop().await;
+    // How each has ended is told, at a stop as well.
+    soon(until(|| module.events().contains("a worker has ended"))).await;
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     client.closed().await;
 }
@@ -162,8 +175,47 @@ async fn one_that_says_nothing_is_ready_when_the_connection_is_taken_or_after_a_
     assert_eq!(module.get("/").await, "Web");
     let pid = module.running(1).await[0];
     module.recycle().await;
+    // It takes connections until the signal ends it, and those end with it.
+    soon(until(|| !std::path::Path::new(&format!("/proc/{pid}")).exists())).await;
     assert_eq!(module.get("/").await, "Web");
     let now = module.running(1).await;
     assert_ne!(now[0], pid);
+    module.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_a_worker_has_shut_down_is_listened_on_again() {
+    let raw = format!("exec {} stdin <&3", binary("raw-app").display());
+    let mut module = Module::start(script(&raw)).await;
+    let first = module.get("/").await;
+    let address: std::net::SocketAddr = module.address(0);
+    for _ in 0..2 {
+        let mut client = module.client().await;
+        client.send("GET /shutdown HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.rest().await;
+        let listens = async { while tokio::net::TcpStream::connect(address).await.is_err() {} };
+        let listens = tokio::time::timeout(Duration::from_secs(8), listens).await;
+        assert!(listens.is_ok(), "{}", module.events());
+        assert_ne!(module.get("/").await, first);
+    }
+    assert!(module.events().contains("listened on again"), "{}", module.events());
+    module.stop().await;
+}
+
+#[tokio::test]
+async fn where_its_output_is_and_that_it_cannot_be_offline_is_said() {
+    let application = with(script("echo on purpose; exit 3"), json!({ "RapidFailsPerMinute": 0 }));
+    let mut module = Module::start(application).await;
+    let _client = module.client().await;
+    module.until(|status| status["state"] == "disabled").await;
+    assert!(module.printed().contains("on purpose"));
+    let events = module.events();
+    let line = events.lines().find(|line| line.contains("a worker has failed")).unwrap();
+    assert!(line.contains("the module's own output") && line.contains("StdoutLogEnabled"), "{line}");
+    std::fs::write(module.folder.path().join("app_offline.htm"), "closed").unwrap();
+    soon(until(|| module.events().contains("app_offline.htm has no effect"))).await;
+    let events = module.events();
+    let line = events.lines().find(|line| line.contains("app_offline.htm")).unwrap();
+    assert!(line.contains("WARN") && line.contains("OutOfProcess"), "{line}");
     module.stop().await;
 }

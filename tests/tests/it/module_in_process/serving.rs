@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::module::{Module, features, pids, script, with};
 use crate::program::{Folder, binary};
-use crate::support::{Certificate, Client, client_config, connect_tls, soon};
+use crate::support::{Certificate, Client, client_config, connect_tls, soon, until};
 
 #[tokio::test]
 async fn the_first_connection_starts_a_worker_which_serves_it() {
@@ -93,6 +93,62 @@ async fn a_unix_socket_has_its_mode_and_its_file_goes_with_the_module() {
     assert_eq!(client.get("/plaintext").await.text(), "Hello, World!");
     module.stop().await;
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_unix_socket_whose_file_somebody_has_removed_is_listened_on_again() {
+    let folder = Folder::new();
+    let path = folder.path().join("shop.sock");
+    let url = format!("http://unix:{}", path.display());
+    let section = json!({ "Endpoints": { "Web": { "Url": url, "SocketOptions": { "UnixMode": "0600" } } } });
+    let mut module = Module::start_in(folder, section, features()).await;
+    let mut before = Vec::new();
+    // Without a worker, and with one.
+    for times in 1..=2 {
+        std::fs::remove_file(&path).unwrap();
+        soon(until(|| path.exists())).await;
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut client = Client::unix(&path).await;
+        assert_eq!(client.get("/plaintext").await.text(), "Hello, World!");
+        let other = |status: &Value| {
+            let now = pids(status);
+            now.len() == 1 && status["state"] == "running" && now != before
+        };
+        before = pids(&module.until(other).await);
+        let events = module.events();
+        assert_eq!(events.matches("it is listened on again").count(), times, "{events}");
+        assert!(events.contains(&format!("address=http://unix:{}", path.display())), "{events}");
+    }
+    module.stop().await;
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_worker_with_a_lost_socket_is_replaced_even_if_the_first_that_is_to_has_failed() {
+    let folder = Folder::new();
+    let path = folder.path().join("shop.sock");
+    let starts = folder.path().join("starts");
+    let section = json!({ "Endpoints": { "Web": { "Url": format!("http://unix:{}", path.display()) } } });
+    // The second start fails, those before and after it do not.
+    let second_fails = format!(
+        "echo >>{starts}; [ $(wc -l <{starts}) = 2 ] && exit 1; exec {}",
+        binary("features").display(),
+        starts = starts.display()
+    );
+    let mut module = Module::start_in(folder, section, script(&second_fails)).await;
+    assert_eq!(Client::unix(&path).await.get("/plaintext").await.text(), "Hello, World!");
+    let old = module.running(1).await;
+    std::fs::remove_file(&path).unwrap();
+    soon(until(|| path.exists())).await;
+    let mut client = Client::unix(&path).await;
+    module.until(|status| status["failures"] == 1 && pids(status) == old).await;
+    let is_another = |status: &Value| pids(status).len() == 1 && pids(status) != old;
+    module.until(is_another).await;
+    assert_eq!(client.get("/plaintext").await.text(), "Hello, World!");
+    let events = module.events();
+    assert_eq!(events.matches("it is listened on again").count(), 1, "{events}");
+    assert_eq!(module.status().await["starts"], 3);
+    module.stop().await;
 }
 
 #[tokio::test]
@@ -204,26 +260,24 @@ async fn connections_of_a_worker_do_not_even_wake_the_module() {
 
 #[tokio::test]
 async fn a_worker_belongs_to_its_user() {
+    // Nobody else can give it to its processes; that this is told is tested with those out of process.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
     let keys = json!({ "User": "nobody", "Group": "0", "RapidFailsPerMinute": 0 });
     let mut module = Module::start(with(script("while :; do sleep 0.1; done"), keys)).await;
     let _client = module.client().await;
-    if rustix::process::geteuid().is_root() {
-        let status = module.until(|status| pids(status).len() == 1).await;
-        let of = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        // Before its last step it is as the module is.
-        module.until(|_| of(pids(&status)[0]).contains("Name:\tsh\n")).await;
-        let text = of(pids(&status)[0]);
-        let numbers = |key: &str| -> Vec<String> {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-            line.split_whitespace().map(str::to_owned).collect()
-        };
-        let user = numbers("Uid:");
-        assert!(user.len() == 4 && user.iter().all(|id| *id == user[0]) && user[0] != "0", "{text}");
-        assert_eq!(numbers("Gid:"), ["0"; 4]);
-    } else {
-        let status = module.until(|status| status["state"] == "disabled").await;
-        assert_eq!(status["lastExit"], "exit code 126, before it was ready");
-        assert!(module.events().contains("not permitted"), "{}", module.events());
-    }
+    let status = module.until(|status| pids(status).len() == 1).await;
+    let of = |pid: i32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    // Before its last step it is as the module is.
+    module.until(|_| of(pids(&status)[0]).contains("Name:\tsh\n")).await;
+    let text = of(pids(&status)[0]);
+    let numbers = |key: &str| -> Vec<String> {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    let user = numbers("Uid:");
+    assert!(user.len() == 4 && user.iter().all(|id| *id == user[0]) && user[0] != "0", "{text}");
+    assert_eq!(numbers("Gid:"), ["0"; 4]);
     module.stop().await;
 }

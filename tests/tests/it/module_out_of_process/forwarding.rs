@@ -99,14 +99,37 @@ async fn websockets_are_relayed() {
 }
 
 #[tokio::test]
+async fn a_websocket_may_be_silent_for_longer_than_a_request_may_take() {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::Message;
+    // The shortest that there is; a request that takes longer ends with it.
+    let module = Module::start(json!({ "Command": binary("features"), "RequestTimeout": 1 })).await;
+    assert_eq!(module.get("/delay/3000").await.status, 502);
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", module.port)).await.unwrap();
+    let url = format!("ws://127.0.0.1:{}/ws", module.port);
+    let (mut socket, _) = soon(tokio_tungstenite::client_async(url, stream)).await.unwrap();
+    for text in ["one", "two"] {
+        let silence = tokio::time::timeout(Duration::from_millis(2500), socket.next()).await;
+        assert!(silence.is_err(), "{silence:?}");
+        socket.send(Message::text(text)).await.unwrap();
+        assert_eq!(soon(socket.next()).await.unwrap().unwrap(), Message::text(text));
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_does_not_come_through_the_module_is_refused() {
     let module = Module::start(json!({ "Command": binary("features") })).await;
     let endpoint = module.get("/connection").await.json()["endpoint"].as_str().unwrap().to_owned();
-    for arguments in [&[][..], &["-H", "MS-ASPNETCORE-TOKEN: 00000000-0000-0000-0000-000000000000"]] {
-        let url = format!("{endpoint}/plaintext");
-        let status = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", &url];
-        let output = crate::program::tool("curl", [&status[..], arguments].concat()).await;
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "400");
+    let pid = module.worker("features");
+    assert_eq!(endpoint, told(pid, "ASPNETCORE_MODULE_SOCKET"));
+    let socket = endpoint.strip_prefix("http://unix:@").unwrap();
+    let url = format!("http://127.0.0.1:{}/plaintext", told(pid, "ASPNETCORE_PORT"));
+    for way in [&[][..], &["--abstract-unix-socket", socket]] {
+        for fields in [&[][..], &["-H", "MS-ASPNETCORE-TOKEN: 00000000-0000-0000-0000-000000000000"]] {
+            let status = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", &url];
+            let output = crate::program::tool("curl", [&status[..], way, fields].concat()).await;
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "400", "{way:?} {fields:?}");
+        }
     }
 }
 

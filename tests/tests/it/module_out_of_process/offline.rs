@@ -1,3 +1,5 @@
+use tokio::io::AsyncWriteExt;
+
 use super::*;
 
 #[tokio::test]
@@ -35,6 +37,25 @@ async fn under_load_there_are_only_answers_and_the_page() {
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [200, 503], "{statuses:?}");
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_share_one_page() {
+    let (folder, module) = with_folder().await;
+    folder.write("app_offline.htm", vec![b'x'; 4 << 20]);
+    soon(async { while module.get("/").await.status == 200 {} }).await;
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        let mut client = tokio::net::TcpStream::connect(("127.0.0.1", module.port)).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        soon(client.readable()).await.unwrap();
+        clients.push(client);
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", module.program.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let kilobytes: u32 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    // One for each would be 240,000 beside what the module has.
+    assert!(kilobytes < 120_000, "{kilobytes}");
 }
 
 async fn with_folder() -> (crate::program::Folder, Module) {

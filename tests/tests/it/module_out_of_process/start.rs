@@ -8,18 +8,22 @@ async fn concurrent_first_requests_start_one_process() {
     assert!(pids.iter().all(|pid| *pid == pids[0]), "{pids:?}");
 }
 
-/// Whether a process was started by the module: by its guard.
-fn is_below(pid: i32, module: &Module) -> bool {
-    let mut at = pid;
-    while at > 1 {
-        if u32::try_from(at) == Ok(module.program.id()) {
-            return true;
-        }
-        let stat = std::fs::read_to_string(format!("/proc/{at}/stat")).unwrap_or_default();
-        let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
-        at = parent.unwrap_or(0);
-    }
-    false
+#[tokio::test]
+async fn an_application_that_understands_it_is_reached_through_a_unix_socket() {
+    let module = Module::start(json!({ "Command": binary("features") })).await;
+    let answer = curl([&module.url("/connection")]).await;
+    assert_eq!(answer.status, 200);
+    let remote = answer.text();
+    assert!(remote.contains("127.0.0.1:"), "the client, from the module's field: {remote}");
+    let pid = module.worker("features");
+    assert_eq!(connections_through_socket(pid), 1, "one, which is kept");
+    signal(pid, Signal::KILL);
+    until(|| !is_there(pid)).await;
+    assert_eq!(module.get("/connection").await.status, 200, "another process has another socket");
+
+    // One that does not is reached through its port.
+    let module = Module::start(odd("plain")).await;
+    assert_eq!(connections_through_socket(module.pid("/").await), 0);
 }
 
 #[tokio::test]
@@ -140,9 +144,12 @@ async fn one_that_fails_too_often_is_left_alone_for_a_while() {
     for _ in 0..4 {
         assert_eq!(module.get("/").await.status, 502);
     }
-    for _ in 0..2 {
-        module.program.line("the application could not be started").await;
-    }
-    let tries = module.program.seen().iter().filter(|line| line.contains("attempt=")).count();
-    assert_eq!(tries, 4, "two starts of two attempts: {:#?}", module.program.seen());
+    // Nothing is hidden from whoever has to act: it is a warning, once, with the way out.
+    let line = module.program.line("is disabled").await;
+    assert!(line.contains(" WARN ") && line.contains("server-module recycle shop"), "{line}");
+    let end = module.program.stop().await;
+    let count = |text: &str| end.stdout.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(count("the application could not be started"), 2, "{end:?}");
+    assert_eq!(count("is disabled"), 1, "{end:?}");
+    assert_eq!(count("attempt="), 4, "two starts of two attempts: {end:?}");
 }

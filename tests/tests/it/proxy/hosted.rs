@@ -133,9 +133,10 @@ async fn a_module_pairs_before_hosts_are_looked_at_and_takes_one_entry() {
     assert_eq!(status(&server, &[("host", "other"), token]).await, 400);
     assert_eq!(status(&server, &[("host", "example.com"), token]).await, 200);
     assert!(seen.lock().unwrap().take().is_some());
-    // In memory the peer has no address, so nobody is believed.
-    assert_eq!(status(&server, &[("host", "example.com"), token, ("x-forwarded-for", "6.6.6.6")]).await, 200);
-    assert_eq!(seen.lock().unwrap().take().unwrap().remote, None);
+    // In memory the peer has no address, as through the module's Unix socket; it has the token.
+    let addresses = ("x-forwarded-for", "9.9.9.9, 6.6.6.6");
+    assert_eq!(status(&server, &[("host", "example.com"), token, addresses]).await, 200);
+    assert_eq!(seen.lock().unwrap().take().unwrap().remote, "6.6.6.6:0".parse().ok());
 
     // The request of the module names another host.
     let request =

@@ -17,6 +17,7 @@ const TOKEN: (&str, &str) = ("MS-ASPNETCORE-TOKEN", "a-b-c");
 fn settings(path_base: &str) -> IisIntegrationOptions {
     IisIntegrationOptions {
         port: NonZeroU16::new(12345).unwrap(),
+        socket: None,
         path_base: path_base.to_owned(),
         token: TOKEN.1.to_owned(),
         web_sockets: true,
@@ -163,9 +164,9 @@ async fn a_second_layer_does_nothing() {
     assert_eq!(seen.remote.unwrap(), parse_peer("127.0.0.2:0"));
 }
 
-type Variables = &'static [(&'static str, &'static str)];
+type Variables<'v> = &'v [(&'v str, &'v str)];
 
-fn from(variables: Variables) -> Result<Option<IisIntegration>, String> {
+fn from(variables: Variables<'_>) -> Result<Option<IisIntegration>, String> {
     let find =
         |name: &str| variables.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned());
     IisIntegration::from_variables(find).map_err(|error| error.to_string())
@@ -182,7 +183,22 @@ fn it_is_active_with_port_path_and_token() {
         assert!(from(incomplete).unwrap().is_none(), "{incomplete:?}");
     }
     let iis = from(&[PORT, PATH, TOKEN]).unwrap().unwrap();
-    assert_eq!(iis.address().to_string(), "http://127.0.0.1:12345");
+    let addresses =
+        |iis: &IisIntegration| iis.addresses().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(addresses(&iis), ["http://127.0.0.1:12345"]);
+    let socket = |text: &str| {
+        let iis = from(&[PORT, PATH, TOKEN, ("ASPNETCORE_MODULE_SOCKET", text)]);
+        iis.map(|iis| addresses(&iis.unwrap()))
+    };
+    assert_eq!(socket("http://unix:@shop").unwrap(), ["http://unix:@shop", "http://127.0.0.1:12345"]);
+    for text in ["@shop", "https://unix:@shop", "http://localhost:1"] {
+        let error = socket(text).unwrap_err();
+        assert!(
+            error.starts_with("the environment variable ASPNETCORE_MODULE_SOCKET = ")
+                && error.contains("Unix socket"),
+            "{error}"
+        );
+    }
     let options = iis.options();
     assert_eq!((&*options.path_base, &*options.token), ("/app", "secret-token"));
     assert!(options.web_sockets && options.forward_client_certificate && !iis.has_windows_authentication());

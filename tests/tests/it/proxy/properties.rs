@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use proptest::prelude::*;
-use server_abstractions::{Body, HttpConnectionFeature, RequestFeatures, TlsConnectionFeature};
+use server_abstractions::{App, Body, HttpConnectionFeature, RequestFeatures, TlsConnectionFeature};
 use server_proxy_integration::{
     CertificateForwardingLayer, CertificateForwardingOptions, CertificateSource, ForwardedFields,
     ForwardedHeadersLayer, ForwardedHeadersOptions, ForwardedSource, HostFilteringLayer,
-    HostFilteringOptions, IisIntegration, IisIntegrationOptions, PathBaseLayer,
+    HostFilteringOptions, IisIntegration, IisIntegrationOptions, PathBaseLayer, ProxyIntegrationLayer,
 };
 use tokio_util::sync::CancellationToken;
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use super::{PeerAt, Seen, parse_peer};
 
@@ -136,7 +136,66 @@ fn block_on<T>(future: impl Future<Output = Result<T, Infallible>>) -> T {
     runtime.block_on(future).unwrap_or_else(|never| match never {})
 }
 
+/// The status, and what the innermost service sees if it is reached, behind four layers: one around the other, or as one.
+fn behind_four(
+    options: &ForwardedHeadersOptions,
+    as_one: bool,
+    request: Request<Body>,
+) -> (u16, Option<Seen>) {
+    let hosts = HostFilteringLayer::new(&HostFilteringOptions::from_list("a.b;*.c")).unwrap();
+    let forwarded = ForwardedHeadersLayer::new(options).unwrap();
+    let certificates = CertificateForwardingLayer::new(&CertificateForwardingOptions {
+        known_networks: options.known_networks.clone(),
+        ..CertificateForwardingOptions::default()
+    })
+    .unwrap();
+    let path_base = PathBaseLayer::new("/p").unwrap();
+    let (sender, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let service = service_fn(move |request: Request<Body>| {
+        sender.send(Seen::of(&request)).unwrap();
+        std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+    });
+    let app = if as_one {
+        // In another order than the right one.
+        let layer = ProxyIntegrationLayer::new().path_base(path_base).certificate_forwarding(certificates);
+        App::new(layer.forwarded_headers(forwarded).host_filtering(hosts).layer(service))
+    } else {
+        let layers = ServiceBuilder::new().layer(hosts).layer(forwarded).layer(certificates).layer(path_base);
+        App::new(layers.service(service))
+    };
+    let status = block_on(app.oneshot(request)).status().as_u16();
+    (status, seen.try_recv().ok())
+}
+
 proptest! {
+    #[test]
+    fn layers_as_one_do_what_they_do_one_around_the_other(
+        options in options(),
+        target in target(),
+        fields in fields(),
+        is_known in any::<bool>(),
+    ) {
+        let peer = if is_known { "10.0.0.1" } else { "99.9.9.9" };
+        let requests = (request(peer, &target, &fields), request(peer, &target, &fields));
+        let (Some(one), Some(other)) = requests else { return Ok(()) };
+        let (status, seen) = behind_four(&options, true, one);
+        let (expected_status, expected) = behind_four(&options, false, other);
+        prop_assert_eq!(status, expected_status);
+        prop_assert_eq!(seen.is_some(), expected.is_some());
+        if let (Some(seen), Some(expected)) = (seen, expected) {
+            let certificate = |seen: &Seen| {
+                let tls = seen.features.get::<dyn TlsConnectionFeature>()?;
+                tls.client_certificate().map(|certificate| certificate.der().to_vec())
+            };
+            prop_assert_eq!(certificate(&seen), certificate(&expected));
+            prop_assert_eq!(seen.remote, expected.remote);
+            prop_assert_eq!(seen.scheme, expected.scheme);
+            prop_assert_eq!(seen.uri, expected.uri);
+            prop_assert_eq!(seen.path_base, expected.path_base);
+            prop_assert_eq!(seen.headers, expected.headers);
+        }
+    }
+
     #[test]
     fn an_unknown_peer_changes_nothing(options in options(), target in target(), fields in fields()) {
         let (Some(sent), Some(same)) = (request("99.9.9.9", &target, &fields), request("99.9.9.9", &target, &fields)) else {
@@ -186,6 +245,7 @@ proptest! {
         let is_paired = tokens == ["t"];
         let settings = IisIntegrationOptions {
             port: 1.try_into().unwrap(),
+            socket: None,
             path_base: "/a".to_owned(),
             token: "t".to_owned(),
             web_sockets: false,

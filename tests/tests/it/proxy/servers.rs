@@ -45,6 +45,7 @@ fn router() -> Router {
         ForwardedHeadersOptions { fields: ForwardedFields::ALL, ..ForwardedHeadersOptions::default() };
     let iis = IisIntegrationOptions {
         port: 1.try_into().unwrap(),
+        socket: None,
         path_base: "/".to_owned(),
         token: "t".to_owned(),
         web_sockets: false,

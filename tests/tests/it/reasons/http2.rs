@@ -5,14 +5,14 @@ use http::Request;
 use super::*;
 use crate::support::{END, GOAWAY, HEADERS, PREFACE, RST_STREAM, frame, header_block, manual, soon};
 
-const DATA: u8 = 0;
+pub(super) const DATA: u8 = 0;
 
 /// A header block of a GET.
-fn get() -> Vec<u8> {
+pub(super) fn get() -> Vec<u8> {
     header_block(&[(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")])
 }
 
-fn behind_the_preface(frames: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn behind_the_preface(frames: &[Vec<u8>]) -> Vec<u8> {
     [PREFACE, &frames.concat()].concat()
 }
 

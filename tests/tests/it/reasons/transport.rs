@@ -20,7 +20,7 @@ async fn a_handshake_that_fails() {
 }
 
 /// Ends the connection with a reset.
-fn reset(client: TcpStream) {
+pub(super) fn reset(client: TcpStream) {
     let client = client.into_std().unwrap();
     socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
 }

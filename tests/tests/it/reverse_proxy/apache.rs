@@ -49,7 +49,8 @@ pub(super) async fn start(backend: &str, settings: String, replacements: &[(&str
         http,
         https,
         certificate,
-        closes_kept: false,
+        // With few threads left it closes connections of clients that wait for their next request.
+        closes_kept: true,
         refuses_two_hosts: false,
         folder,
         _proxy: proxy,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts it, and waits until it listens.
-    pub(super) fn start(program: &str, arguments: &[&str], ports: &[u16]) -> Self {
+    pub(crate) fn start(program: &str, arguments: &[&str], ports: &[u16]) -> Self {
         let child = Command::new(program)
             .args(arguments)
             .env_clear()

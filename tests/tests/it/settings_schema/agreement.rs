@@ -41,9 +41,33 @@ fn right_settings_are_taken_by_both() {
         json!({}),
         json!({ "Own": { "Key": [1, null, {}] }, "Kestrel": {} }),
         json!({ "urls": "http://localhost:5000; https://*:443;http://unix:/run/a.sock", "https_port": 443 }),
-        json!({ "urls": "", "http_ports": "80;81", "https_ports": 443, "shutdownTimeoutSeconds": 5, "shutdownGraceSeconds": 2 }),
+        json!({ "urls": "", "http_ports": "80;81", "https_ports": 443, "shutdownTimeoutSeconds": 5, "shutdownGraceSeconds": 2, "shutdownDelaySeconds": 3 }),
         json!({ "preferHostingUrls": true, "suppressStatusMessages": false }),
+        json!({ "AccessLog": {} }),
+        json!({ "AccessLog": {
+            "Enabled": true, "Format": "W3C", "LoggingFields": ["Date", "ErrorType"], "RedactedHeaders": [],
+            "AdditionalRequestHeaders": ["X-A"], "AdditionalResponseHeaders": ["X-B"], "RedactQuery": true,
+            "Output": "File", "LogDirectory": "own", "FileName": "a.log", "FileSizeLimit": null,
+            "RetainedFileCountLimit": null, "FlushInterval": "00:00:02", "QueueSize": 65536 } }),
+        json!({ "AccessLog": { "Enabled": false, "Format": "Combined", "Output": "Stdout", "FlushInterval": 0 } }),
         json!({ "Logging": { "LogLevel": { "Default": "Warning", "own": "None" }, "Console": {} } }),
+        json!({ "Logging": { "Console": { "FormatterName": "json" } } }),
+        json!({ "Diagnostics": { "Enabled": true, "Path": "/admin/now", "AllowRemote": true } }),
+        json!({ "Diagnostics": { "Enabled": false, "Endpoint": "Admin" } }),
+        json!({ "RequestIds": {
+            "Enabled": true, "Header": "X-Own", "Incoming": "Trusted", "TrustedPeers": ["::1", "10.0.0.0/8"],
+            "TrustUnixSockets": true } }),
+        json!({ "Tracing": {
+            "Enabled": true, "Parents": "Trusted", "TrustedPeers": [], "TrustUnixSockets": false,
+            "RedactQuery": false, "RedactedQueryKeys": ["token"] } }),
+        json!({ "Tracing": { "Parents": "Never" }, "RequestIds": {} }),
+        endpoint(&json!({ "Url": "http://a", "ConnectionLog": {} })),
+        endpoint(&json!({ "Url": "http://a", "ConnectionLog": {
+            "BelowTls": true, "MaxBytes": 16, "MaxBytesPerConnection": 4096 } })),
+        json!({ "Metrics": {} }),
+        json!({ "Metrics": {
+            "Enabled": false, "RequestDurationBounds": [0.1, 1], "ConnectionDurationBounds": [60],
+            "TlsHandshakeDurationBounds": [0.5, 1.5, 2] } }),
         json!({ "Kestrel": { "AddServerHeader": false, "AllowAlternateSchemes": true } }),
         json!({ "Kestrel": { "Certificates": {
             "Default": { "Path": "a.pem", "KeyPath": "a.key", "Password": "p" }, "B": { "Path": "b.pfx" } } } }),
@@ -71,6 +95,47 @@ fn right_settings_are_taken_by_both() {
     }
 }
 
+#[track_caller]
+fn refused_by_both(validator: &jsonschema::Validator, wrong: &Value, place: &str) {
+    let error = read(wrong).unwrap_err();
+    let key = place[1..].replace('/', ":");
+    assert!(error.contains(&key), "{wrong}: {key} is not named: {error}");
+    let places = places(validator, wrong);
+    // A choice of several forms is told at the key, and not at the part that comes closest.
+    assert!(
+        places.iter().any(|told| place.starts_with(told.as_str()) && told.len() > 1),
+        "{wrong}: {places:?}"
+    );
+}
+
+#[test]
+fn wrong_settings_of_what_is_watched_are_refused_by_both_at_the_same_place() {
+    let validator = validator(APP_SETTINGS);
+    for (wrong, place) in [
+        (json!({ "Diagnostics": { "Enabled": "maybe" } }), "/Diagnostics/Enabled"),
+        (json!({ "Diagnostics": { "Path": "now" } }), "/Diagnostics/Path"),
+        (json!({ "Diagnostics": { "Path": "/" } }), "/Diagnostics/Path"),
+        (json!({ "RequestIds": { "Header": "a b" } }), "/RequestIds/Header"),
+        (json!({ "RequestIds": { "Incoming": "Sometimes" } }), "/RequestIds/Incoming"),
+        (json!({ "Tracing": { "Enabled": "maybe" } }), "/Tracing/Enabled"),
+        (json!({ "Tracing": { "Parents": "Trusted", "TrustedPeers": ["ten"] } }), "/Tracing/TrustedPeers/0"),
+        (json!({ "Tracing": { "RedactQuery": "yes" } }), "/Tracing/RedactQuery"),
+        (json!({ "Tracing": { "RedactedQueryKeys": "sig" } }), "/Tracing/RedactedQueryKeys"),
+        (json!({ "AccessLog": { "Enabled": "maybe" } }), "/AccessLog/Enabled"),
+        (json!({ "AccessLog": { "Format": "Xml" } }), "/AccessLog/Format"),
+        (json!({ "AccessLog": { "LoggingFields": [] } }), "/AccessLog/LoggingFields"),
+        (json!({ "AccessLog": { "LoggingFields": ["Colour"] } }), "/AccessLog/LoggingFields/0"),
+        (json!({ "AccessLog": { "RedactedHeaders": ["a b"] } }), "/AccessLog/RedactedHeaders/0"),
+        (json!({ "AccessLog": { "FileName": "a/b" } }), "/AccessLog/FileName"),
+        (json!({ "AccessLog": { "FileSizeLimit": 1 } }), "/AccessLog/FileSizeLimit"),
+        (json!({ "AccessLog": { "RetainedFileCountLimit": 0 } }), "/AccessLog/RetainedFileCountLimit"),
+        (json!({ "AccessLog": { "FlushInterval": 3601 } }), "/AccessLog/FlushInterval"),
+        (json!({ "AccessLog": { "QueueSize": 1 } }), "/AccessLog/QueueSize"),
+    ] {
+        refused_by_both(&validator, &wrong, place);
+    }
+}
+
 #[test]
 fn wrong_settings_are_refused_by_both_at_the_same_place() {
     let validator = validator(APP_SETTINGS);
@@ -82,8 +147,17 @@ fn wrong_settings_are_refused_by_both_at_the_same_place() {
         (json!({ "https_ports": 65536 }), "/https_ports"),
         (json!({ "shutdownTimeoutSeconds": -1 }), "/shutdownTimeoutSeconds"),
         (json!({ "shutdownGraceSeconds": -1 }), "/shutdownGraceSeconds"),
+        (json!({ "shutdownDelaySeconds": "soon" }), "/shutdownDelaySeconds"),
         (json!({ "preferHostingUrls": "sometimes" }), "/preferHostingUrls"),
         (json!({ "Logging": { "LogLevel": { "Default": "Loud" } } }), "/Logging/LogLevel/Default"),
+        (json!({ "Logging": { "Console": { "FormatterName": "yaml" } } }), "/Logging/Console/FormatterName"),
+        (json!({ "Metrics": { "Enabled": "maybe" } }), "/Metrics/Enabled"),
+        (json!({ "Metrics": { "RequestDurationBounds": [] } }), "/Metrics/RequestDurationBounds"),
+        (json!({ "Metrics": { "ConnectionDurationBounds": [1, 0] } }), "/Metrics/ConnectionDurationBounds/1"),
+        (
+            json!({ "Metrics": { "TlsHandshakeDurationBounds": ["a"] } }),
+            "/Metrics/TlsHandshakeDurationBounds/0",
+        ),
         (json!({ "Kestrel": { "AddServerHeader": "maybe" } }), "/Kestrel/AddServerHeader"),
         (
             json!({ "Kestrel": { "EndpointDefaults": { "Protocols": "Http9" } } }),
@@ -110,15 +184,7 @@ fn wrong_settings_are_refused_by_both_at_the_same_place() {
             "/Kestrel/Limits/MinRequestBodyDataRate/BytesPerSecond",
         ),
     ] {
-        let error = read(&wrong).unwrap_err();
-        let key = place[1..].replace('/', ":");
-        assert!(error.contains(&key), "{wrong}: {key} is not named: {error}");
-        let places = places(&validator, &wrong);
-        // A choice of several forms is told at the key, and not at the part that comes closest.
-        assert!(
-            places.iter().any(|told| place.starts_with(told.as_str()) && told.len() > 1),
-            "{wrong}: {places:?}"
-        );
+        refused_by_both(&validator, &wrong, place);
     }
 }
 
@@ -126,7 +192,9 @@ fn wrong_settings_are_refused_by_both_at_the_same_place() {
 fn keys_that_are_not_known_or_missing_are_refused_by_both_at_the_section() {
     let validator = validator(APP_SETTINGS);
     for (wrong, section, key) in [
+        (json!({ "AccessLog": { "Fields": [] } }), "/AccessLog", "Fields"),
         (json!({ "Kestrel": { "Endpionts": {} } }), "/Kestrel", "Endpionts"),
+        (json!({ "Metrics": { "Bounds": [] } }), "/Metrics", "Bounds"),
         (
             json!({ "Kestrel": { "EndpointDefaults": { "Url": "http://a" } } }),
             "/Kestrel/EndpointDefaults",
@@ -197,6 +265,7 @@ const STRICTER_SERVER: &[(&str, &str)] = &[
     ("TrustedProxies", "[]"),
     ("Interval", "0"),
     ("Time", "0"),
+    ("Timeout", "0"),
     // The keys of one lifetime are not too many.
     ("TicketKeyRotation", "0"),
     ("TicketKeyRotation", "1"),
@@ -221,8 +290,20 @@ const STRICTER_SCHEMA: &[(&str, &str)] = &[
     ("AddServerHeader", "0"),
     ("AllowAlternateSchemes", "1"),
     ("AllowAlternateSchemes", "0"),
+    ("Enabled", "1"),
+    ("Enabled", "0"),
+    ("RedactQuery", "1"),
+    ("RedactQuery", "0"),
     ("AllowInvalid", "1"),
     ("AllowInvalid", "0"),
+    ("Details", "1"),
+    ("Details", "0"),
+    ("Enabled", "1"),
+    ("Enabled", "0"),
+    ("BelowTls", "1"),
+    ("BelowTls", "0"),
+    ("Enabled", "1"),
+    ("Enabled", "0"),
     ("InheritListeners", "1"),
     ("InheritListeners", "0"),
     ("NoDelay", "1"),
@@ -315,7 +396,7 @@ pub(super) fn is_empty(value: &Value) -> bool {
 }
 
 #[test]
-fn at_every_key_of_kestrel_every_value_is_judged_alike() {
+fn at_every_key_of_a_section_every_value_is_judged_alike() {
     let validator = validator(APP_SETTINGS);
     let takes = |key: &str, value: &Value| validator.is_valid(&settings(key, value));
     let listed = |list: &[(&'static str, &'static str)], key: &str, value: &Value| {
@@ -323,8 +404,10 @@ fn at_every_key_of_kestrel_every_value_is_judged_alike() {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         list.iter().copied().find(|(other, probe)| *other == name && *probe == text)
     };
-    let keys = documented::keys(&json_file(&workspace().join(APP_SETTINGS)), "Kestrel");
-    assert!(keys.len() >= 50, "{keys:?}");
+    let schema = json_file(&workspace().join(APP_SETTINGS));
+    let sections = ["AccessLog", "Health", "Kestrel", "Metrics"];
+    let keys: Vec<_> = sections.into_iter().flat_map(|section| documented::keys(&schema, section)).collect();
+    assert!(keys.len() >= 65, "{keys:?}");
     let (mut differences, mut unused) =
         (Vec::new(), BTreeSet::from_iter([STRICTER_SERVER, STRICTER_SCHEMA].concat()));
     for key in &keys {

@@ -157,14 +157,13 @@ fn refused_by_both<'a>(cases: impl IntoIterator<Item = (Value, &'a str, &'a str)
 const OF_SURROUNDINGS: [&str; 3] = ["Path", "Command", "Endpoints"];
 
 /// What the schema takes and the module does not: amounts in texts.
-const STRICTER_MODULE: &[(&str, &str)] = &[("After", "0")];
+const STRICTER_MODULE: &[(&str, &str)] =
+    &[("After", "0"), ("RequestTimeout", "0"), ("StartupTimeLimit", "0")];
 
 /// What the module takes and the schema does not, beside a number or a switch that is written as a text, a text that is
 /// written as a number, switches that are 1 or 0, and `null`, `""`, `[]` and `{}` for each other where something is empty.
 const STRICTER_SCHEMA: &[(&str, &str)] = &[
     // A list is a section whose keys are numbers, and a number is a text.
-    ("EnvironmentVariables", r#"["Tls12"]"#),
-    ("EnvironmentVariables", r#"["text"]"#),
     ("EnvironmentVariables", r#"{"Unknown":1}"#),
     ("EnvironmentVariables", r#"{"BytesPerSecond":1}"#),
 ];

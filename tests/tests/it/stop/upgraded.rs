@@ -1,5 +1,7 @@
 //! Connections that are no longer HTTP.
 
+use server_abstractions::ServerDrainFeature;
+
 use super::*;
 
 async fn upgraded(server: &Memory) -> Client {
@@ -12,14 +14,17 @@ async fn upgraded(server: &Memory) -> Client {
 async fn an_upgraded_connection_is_waited_for() {
     for server in [Memory::start(by_feature).await, Memory::start(by_hyper).await] {
         let mut client = upgraded(&server).await;
+        let drain = server.running.features().get::<dyn ServerDrainFeature>().unwrap();
         let stop = stop(server.running, LONG);
         sleep(Duration::from_secs(600)).await;
+        assert_eq!(drain.requests_left(), 1);
         client.send("still here").await;
         assert_eq!(client.take(10).await, "STILL HERE");
         assert!(!stop.is_finished());
         client.finish_sending().await;
         client.closed().await;
         assert_eq!(ended(stop).await, (Stopped::Drained, Duration::from_secs(600)));
+        assert_eq!(drain.requests_left(), 0);
     }
 }
 

@@ -77,9 +77,6 @@ async fn traced(path: &Path, process: u32) -> Vec<String> {
 #[tokio::test]
 async fn the_program_does_nothing_that_the_service_may_not() {
     let service = file("systemd/shop.service", &[]);
-    let allowed = allowed(&sets().await, &service);
-    assert!(allowed.contains("accept4") && !allowed.contains("mount"), "{allowed:?}");
-
     let address = format!("127.0.0.1:{}", free_port());
     let folder = Folder::new();
     let trace = folder.path().join("trace");
@@ -101,8 +98,15 @@ async fn the_program_does_nothing_that_the_service_may_not() {
     let process = program.id();
     assert_eq!(program.stop().await.code, Some(0));
 
+    is_allowed(&service, &trace, process).await;
+}
+
+/// What a process has done, which has ended with 0, is nothing that the service may not do.
+pub(in crate::deployment) async fn is_allowed(service: &str, trace: &Path, process: u32) {
+    let allowed = allowed(&sets().await, service);
+    assert!(allowed.contains("accept4") && !allowed.contains("mount"), "{allowed:?}");
     let mut used = BTreeSet::new();
-    for line in traced(&trace, process).await {
+    for line in traced(trace, process).await {
         let name = line.strip_prefix("<... ").unwrap_or(&line).split(['(', ' ']).next().unwrap_or_default();
         if name.starts_with(|first: char| first.is_ascii_lowercase()) {
             used.insert(name.to_owned());
