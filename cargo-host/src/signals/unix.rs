@@ -1,9 +1,7 @@
 use std::{convert::Infallible, fs::File, io};
 
-use rustix::{
-    process::{Pid, getpgrp, kill_process},
-    termios::tcgetpgrp,
-};
+use nix::unistd::{getpgrp, tcgetpgrp};
+use rustix::process::{Pid, kill_process};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that ask a program to end.

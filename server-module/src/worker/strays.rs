@@ -7,8 +7,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::unistd::getsid;
 use procfs::process::Process;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, getsid, kill_process, set_child_subreaper, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 use tokio::sync::mpsc::{UnboundedSender, WeakUnboundedSender};
 use tokio::time::Instant;
 
@@ -150,7 +151,8 @@ fn end_stray(pid: Pid) -> bool {
 
 /// Whether it is a child that is not in this session: what the process has started itself and told nobody is in it.
 fn is_in_another_session(pid: Pid) -> bool {
-    let session = getsid(None).map(|session| session.as_raw_pid()).ok();
+    // It is 0 where the leader of the session is not to be seen, as in a container; `rustix` has no such number.
+    let session = getsid(None).map(|session| session.as_raw()).ok();
     let stat = Process::new(pid.as_raw_pid()).and_then(|process| process.stat());
     stat.is_ok_and(|stat| stat.ppid == getpid().as_raw_pid() && Some(stat.session) != session)
 }

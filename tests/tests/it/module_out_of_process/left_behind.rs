@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::program::Folder;
+use crate::program::{Folder, tool};
 
 /// An application that has started a process in a session of its own, which sleeps so long.
 fn with_helper(seconds: &str) -> serde_json::Value {
@@ -38,18 +38,37 @@ async fn a_helper_in_a_session_of_its_own_does_not_outlive_a_guard_that_is_kille
     soon(until(|| helpers(&seconds).len() == 1)).await;
     let guard = parent(pid);
     signal(guard, Signal::KILL);
-    let ended = tokio::time::timeout(Duration::from_secs(10), until(|| helpers(&seconds).is_empty())).await;
-    if ended.is_err() {
-        let parents: Vec<_> = helpers(&seconds).into_iter().map(|helper| (helper, parent(helper))).collect();
-        let end = module.program.stop().await;
-        panic!("{parents:?} after guard {guard} and worker {pid}: {:#?} {:#?}", end.stdout, end.stderr);
-    }
+    soon(until(|| helpers(&seconds).is_empty())).await;
     gone(pid).await;
     // Others are started, and nothing is left as a process that nobody asks for.
     soon(async { while module.get("/").await.status != 200 {} }).await;
     let own = i32::try_from(module.program.id()).unwrap();
     soon(until(|| zombies_of(own) == 0)).await;
     module.program.stop().await;
+    assert!(helpers(&seconds).is_empty());
+}
+
+/// What enters a container without a session of its own has one whose number there is 0.
+#[tokio::test]
+async fn helpers_are_ended_where_the_session_of_the_module_has_no_number() {
+    let namespace = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    let may_make_one = tool("unshare", namespace.iter().chain(&["true"])).await.status.success();
+    if !may_make_one {
+        return;
+    }
+    let seconds = unique(4);
+    let launch = Launch::in_folder(Folder::new(), "unshare").args(namespace).args([binary("server-module")]);
+    let module = Module::start_by(launch, with_helper(&seconds)).await;
+    assert_eq!(module.get("/").await.status, 200);
+    soon(until(|| helpers(&seconds).len() == 1)).await;
+    let guard = parent(parent(helpers(&seconds)[0]));
+    let own = parent(guard);
+    signal(guard, Signal::KILL);
+    soon(until(|| helpers(&seconds).is_empty())).await;
+    soon(async { while module.get("/").await.status != 200 {} }).await;
+    signal(own, Signal::TERM);
+    let end = module.program.end().await;
+    assert_eq!(end.code, Some(0), "{end:#?}");
     assert!(helpers(&seconds).is_empty());
 }
 
