@@ -10,6 +10,7 @@ use std::io::{self, Write};
 
 pub mod callgrind;
 pub mod drive;
+pub mod front;
 pub mod machine;
 pub mod measure;
 pub mod peer;

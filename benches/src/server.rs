@@ -112,6 +112,28 @@ impl RunningServer {
     /// # Errors
     /// When it cannot be started or does not accept in time.
     pub fn start(command: &mut Command, address: SocketAddr, log: &Path) -> Result<Self, Error> {
+        Self::start_until(command, address, log, |server| TcpStream::connect(server.address).is_ok())
+    }
+
+    /// The same without a connection to it: it listens once it has printed this text.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not print it in time.
+    pub fn start_silently(
+        command: &mut Command,
+        address: SocketAddr,
+        log: &Path,
+        text: &str,
+    ) -> Result<Self, Error> {
+        Self::start_until(command, address, log, |server| server.said().contains(text))
+    }
+
+    fn start_until(
+        command: &mut Command,
+        address: SocketAddr,
+        log: &Path,
+        is_there: impl Fn(&Self) -> bool,
+    ) -> Result<Self, Error> {
         let output = File::create(log)?;
         let child = command
             .stdin(Stdio::null())
@@ -122,7 +144,7 @@ impl RunningServer {
             .map_err(|error| format!("cannot start {:?}: {error}", command.get_program()))?;
         let mut server = Self { child, address, log: log.to_owned() };
         let deadline = Instant::now() + START_TIMEOUT;
-        while TcpStream::connect(address).is_err() {
+        while !is_there(&server) {
             if let Some(status) = server.child.try_wait()? {
                 return Err(format!("{command:?} ended with {status}: {}", server.said()).into());
             }

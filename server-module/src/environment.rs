@@ -1,6 +1,7 @@
 //! The environment of a process that the module starts.
 
 use std::ffi::{OsStr, OsString};
+use std::time::Duration;
 
 use crate::ApplicationOptions;
 use crate::command::lookup;
@@ -22,6 +23,16 @@ const OWN: [&str; 6] =
 
 /// What an application of .NET loads, so that it understands the module; others pass it over.
 const HOSTING_STARTUP: &str = "ASPNETCORE_HOSTINGSTARTUPASSEMBLIES";
+
+/// The seconds that an application takes for its stop.
+pub(crate) const STOP_TIMEOUT: &str = "ASPNETCORE_SHUTDOWNTIMEOUTSECONDS";
+
+/// How many they are, so that what the application stops last has its time before the limit, when it is killed. None: there is
+/// no room for that.
+pub(crate) fn stop_timeout(limit: Duration) -> Option<u64> {
+    let seconds = limit.as_secs();
+    seconds.checked_sub((seconds / 4).clamp(1, 5)).filter(|timeout| *timeout > 0)
+}
 
 /// Whether a variable is a key of the section `Module`, in each way that such a key can be written. It may be a secret of
 /// another application.
@@ -54,6 +65,11 @@ pub(crate) fn out_of_process(
     set(&mut variables, "ASPNETCORE_IIS_HTTPAUTH", "anonymous;");
     set(&mut variables, "ASPNETCORE_IIS_WEBSOCKETS_SUPPORTED", "true");
     set(&mut variables, "ASPNETCORE_IIS_PHYSICAL_PATH", &options.folder.to_string_lossy());
+    if configured(STOP_TIMEOUT).is_none()
+        && let Some(timeout) = stop_timeout(options.settings.shutdown_time_limit)
+    {
+        set(&mut variables, STOP_TIMEOUT, &timeout.to_string());
+    }
     if configured("ASPNETCORE_ANCM_HTTPS_PORT").is_none() {
         let port = told.https_port.map(|port| port.to_string()).unwrap_or_default();
         set(&mut variables, "ASPNETCORE_ANCM_HTTPS_PORT", &port);
@@ -69,4 +85,15 @@ pub(crate) fn out_of_process(
 fn set(variables: &mut Vec<(OsString, OsString)>, name: &str, value: &str) {
     variables.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
     variables.push((name.into(), value.into()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_is_over_before_the_limit() {
+        let timeouts = [0, 1, 2, 4, 10, 30, 600].map(|limit| stop_timeout(Duration::from_secs(limit)));
+        assert_eq!(timeouts, [None, None, Some(1), Some(3), Some(8), Some(25), Some(595)]);
+    }
 }

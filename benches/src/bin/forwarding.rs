@@ -12,9 +12,11 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use benches::drive::LOAD_PINNED;
+use benches::front;
 use benches::server::{BOUND, PINNED, RunningServer, free_address, with_prefix};
 use benches::{Error, say};
 use procfs::process::Process;
+use serde_json::json;
 
 fn main() -> ExitCode {
     benches::exit_code(run())
@@ -71,15 +73,9 @@ impl Place {
     fn module(&self, seconds: u32) -> Result<Sample, Error> {
         let address = free_address()?;
         let application = self.application();
-        let settings = format!(
-            r#"{{ "Module": {{ "Endpoints": {{ "Web": {{ "Url": "http://{address}" }} }}, "Applications": {{ "app": {{
-                "Command": "{}" }} }} }} }}"#,
-            application.display()
-        );
-        let file = self.work.join("module.json");
-        fs::write(&file, settings)?;
-        let mut command = with_prefix(&[BOUND, PINNED].concat(), self.programs.join("server-module"));
-        command.args(["run", "--config"]).arg(file);
+        let settings = json!({ "Command": application });
+        let prefix = [BOUND, PINNED].concat();
+        let mut command = front::module(&self.programs, &self.work, &prefix, address, &settings)?;
         let front = RunningServer::start(&mut command, address, &self.work.join("module.log"))?;
         let url = format!("http://{address}{PATH}");
         load(&url, 1)?;

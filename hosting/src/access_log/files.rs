@@ -54,6 +54,11 @@ impl Files {
         Ok(files)
     }
 
+    /// The file that is written.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The first `held` bytes stay with the line behind them.
     pub(super) fn write(
         &mut self,

@@ -1,5 +1,6 @@
 //! The thread that writes.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -39,7 +40,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn run(mut self) {
         let mut batch = Vec::new();
-        let mut report = Report::default();
+        let mut report = Report::of(&self.output);
         let mut settled = 0;
         loop {
             batch.clear();
@@ -76,6 +77,7 @@ impl Writer {
         };
         let written = match result {
             Ok(trouble) => {
+                report.is_written(&self.queue);
                 report.error = trouble.or(report.error.take());
                 lines + remarks
             }
@@ -122,6 +124,16 @@ impl Output {
                 }
                 Ok(None)
             }
+        }
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(files) => files.path().display().fmt(f),
+            Self::Stdout(_) => f.write_str("standard output"),
+            Self::Other(_) => f.write_str("a writer of the program"),
         }
     }
 }
@@ -198,16 +210,31 @@ pub(super) fn count(lines: &[u8]) -> u64 {
 }
 
 /// What was told of lines that are missing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Report {
+    /// Where the lines are written, in words.
+    log: String,
     error: Option<io::Error>,
     told: u64,
     last: Option<Instant>,
+    /// Whether the last that was told is that nothing can be written.
+    is_failing: bool,
     /// Those that the log itself has a remark about.
     remarked: u64,
 }
 
 impl Report {
+    fn of(output: &Output) -> Self {
+        let log = output.to_string();
+        Self { log, error: None, told: 0, last: None, is_failing: false, remarked: 0 }
+    }
+
+    fn is_written(&mut self, queue: &Queue) {
+        if std::mem::take(&mut self.is_failing) {
+            tracing::info!(log = self.log, lost = queue.lost(), "the access log is written again");
+        }
+    }
+
     /// Lines that are missing and have no remark yet.
     fn missing(&self, queue: &Queue) -> u64 {
         queue.dropped().saturating_add(queue.lost()).saturating_sub(self.remarked)
@@ -226,13 +253,18 @@ impl Report {
         let lines = (dropped + lost).saturating_sub(self.told);
         self.told = dropped + lost;
         self.last = Some(Instant::now());
+        let log = self.log.as_str();
         match self.error.take() {
-            Some(error) if lines > 0 => tracing::warn!(
-                %error, lines, dropped, lost,
-                "the access log cannot be written and lines are lost; requests go on, and so does the log when it can be written again"
-            ),
-            Some(error) => tracing::warn!(%error, "the access log is written, but not as it should be"),
+            Some(error) if lines > 0 => {
+                self.is_failing = true;
+                tracing::warn!(
+                    log, %error, lines, dropped, lost,
+                    "the access log cannot be written and lines are lost; requests go on, and so does the log when it can be written again"
+                );
+            }
+            Some(error) => tracing::warn!(log, %error, "the access log is written, but not as it should be"),
             None => tracing::warn!(
+                log,
                 lines,
                 dropped,
                 lost,

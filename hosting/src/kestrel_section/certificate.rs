@@ -178,7 +178,7 @@ impl Reader<'_> {
     }
 
     /// The key, and where it was written.
-    fn place(&self, path: &str) -> ConfiguredAt {
+    pub(super) fn place(&self, path: &str) -> ConfiguredAt {
         ConfiguredAt::new(match self.configuration.source(path) {
             Some(source) => format!("{path} ({source})"),
             None => path.to_owned(),

@@ -151,10 +151,14 @@ impl Reader<'_> {
         if let Some(roots) = &section.client_certificate_roots {
             let roots = ClientCertificateRoots::File(rooted(self.environment, roots));
             options.client_certificates.roots = roots;
+            options.client_certificates.roots_configured_at =
+                self.place(&format!("{path}:ClientCertificateRoots"));
         }
         if let Some(lists) = &section.client_certificate_revocation_lists {
             let lists = lists.iter().map(|list| rooted(self.environment, list));
             options.client_certificates.revocation_lists = lists.collect();
+            options.client_certificates.revocation_lists_configured_at =
+                self.place(&format!("{path}:ClientCertificateRevocationLists"));
         }
         Ok(())
     }

@@ -54,7 +54,7 @@ impl SessionsSection {
         set(&mut sessions.cache_size, self.cache_size);
         set(&mut sessions.lifetime, self.lifetime);
         set(&mut sessions.tickets_per_handshake, self.tickets_per_handshake);
-        let keys = self.ticket_keys(reader, &sessions.ticket_keys);
+        let keys = self.ticket_keys(reader, &sessions.ticket_keys, path);
         sessions.ticket_keys = keys.map_err(|(key, reason)| {
             reader.configuration.invalid(&format!("{path}:Sessions:{key}"), reason)
         })?;
@@ -64,11 +64,12 @@ impl SessionsSection {
         })
     }
 
-    /// The keys, or the key of the section that is wrong, and why.
+    /// The keys of the section below this path, or the key of it that is wrong, and why.
     fn ticket_keys(
         &self,
         reader: &Reader<'_>,
         before: &TicketKeys,
+        path: &str,
     ) -> Result<TicketKeys, (&'static str, &'static str)> {
         let (file, rotation) = (self.ticket_key_file.as_ref(), self.ticket_key_rotation);
         if self.tickets == Some(false) {
@@ -78,7 +79,8 @@ impl SessionsSection {
             return Ok(TicketKeys::None);
         }
         if let Some(file) = file {
-            return Ok(TicketKeys::File { path: rooted(reader.environment, file), rotation });
+            let configured_at = reader.place(&format!("{path}:Sessions:TicketKeyFile"));
+            return Ok(TicketKeys::File { path: rooted(reader.environment, file), rotation, configured_at });
         }
         match (before, rotation) {
             (TicketKeys::None, None) if self.tickets.is_none() => Ok(TicketKeys::None),
@@ -89,9 +91,11 @@ impl SessionsSection {
                 Ok(TicketKeys::Memory { rotation: rotation.unwrap_or(TicketKeys::DEFAULT_ROTATION) })
             }
             (TicketKeys::Memory { .. }, Some(rotation)) => Ok(TicketKeys::Memory { rotation }),
-            (TicketKeys::File { path, .. }, Some(rotation)) => {
-                Ok(TicketKeys::File { path: path.clone(), rotation: Some(rotation) })
-            }
+            (TicketKeys::File { path, configured_at, .. }, Some(rotation)) => Ok(TicketKeys::File {
+                path: path.clone(),
+                rotation: Some(rotation),
+                configured_at: configured_at.clone(),
+            }),
             (before, _) => Ok(before.clone()),
         }
     }

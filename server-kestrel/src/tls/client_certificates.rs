@@ -15,6 +15,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use server_abstractions::StartError;
 
+use super::configured_at::ConfiguredAt;
 use super::reloadable::Reloadable;
 use super::sessions::Identity;
 
@@ -40,6 +41,10 @@ pub struct ClientCertificates {
     /// session of before goes on then, so that whoever has been revoked meanwhile has to show the certificate again.
     /// Connections that are there are not ended; [`max_connection_age`](crate::Limits::max_connection_age) bounds them.
     pub revocation_lists: Vec<PathBuf>,
+    /// Where the roots were configured. Default is nowhere.
+    pub roots_configured_at: ConfiguredAt,
+    /// Where the lists were configured. Default is nowhere.
+    pub revocation_lists_configured_at: ConfiguredAt,
     /// Judges in place of roots and lists. Default is none.
     pub validation: Option<ClientCertificateValidation>,
 }
@@ -176,11 +181,19 @@ impl ClientCertificates {
         }
         builder.build().map_err(|error| {
             let message = format!("clients' certificates cannot be verified by the roots {:?}", self.roots);
-            StartError::configuration(message).with_source(error)
+            self.roots_configured_at.blame(StartError::configuration(message).with_source(error))
         })
     }
 
     fn root_store(&self) -> Result<Arc<RootCertStore>, StartError> {
+        self.read_roots().map_err(|error| self.roots_configured_at.blame(error))
+    }
+
+    fn lists(&self) -> Result<Vec<CertificateRevocationListDer<'static>>, StartError> {
+        self.read_lists().map_err(|error| self.revocation_lists_configured_at.blame(error))
+    }
+
+    fn read_roots(&self) -> Result<Arc<RootCertStore>, StartError> {
         let mut store = RootCertStore::empty();
         match &self.roots {
             ClientCertificateRoots::Store(store) => return Ok(Arc::clone(store)),
@@ -207,7 +220,7 @@ impl ClientCertificates {
         Ok(Arc::new(store))
     }
 
-    fn lists(&self) -> Result<Vec<CertificateRevocationListDer<'static>>, StartError> {
+    fn read_lists(&self) -> Result<Vec<CertificateRevocationListDer<'static>>, StartError> {
         let mut lists = Vec::new();
         for path in &self.revocation_lists {
             let failed = |error: &dyn fmt::Display| {

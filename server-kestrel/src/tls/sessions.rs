@@ -9,6 +9,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, ServerSessionMemoryCache};
 use server_abstractions::StartError;
 
+use super::configured_at::ConfiguredAt;
 use crate::limits::{LimitError, refused, within};
 
 mod binding;
@@ -93,6 +94,8 @@ pub enum TicketKeys {
         /// writable; of several processes, which must run as the same user, one does it (`{path}.lock`). Default is
         /// none: somebody else does.
         rotation: Option<Duration>,
+        /// Where this was configured. Default is nowhere.
+        configured_at: ConfiguredAt,
     },
 }
 
@@ -107,7 +110,7 @@ impl TicketKeys {
 
     /// The keys of a file that somebody else rotates.
     pub fn file(path: impl Into<PathBuf>) -> Self {
-        Self::File { path: path.into(), rotation: None }
+        Self::File { path: path.into(), rotation: None, configured_at: ConfiguredAt::default() }
     }
 
     /// The time after which there is a new key, if the server makes it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::ApplicationOptions;
 use crate::config::GivenEndpoints;
-use crate::environment::is_setting_of_the_module;
+use crate::environment::{STOP_TIMEOUT, is_setting_of_the_module, stop_timeout};
 use crate::output::{self, Captured, Destination, LogFile};
 use crate::worker::{Identity, IdentityError, Launch, Output, Worker};
 
@@ -122,8 +122,9 @@ impl Program {
             environment.push((name.into(), value));
         };
         set("ASPNETCORE_CONTENTROOT", self.options.folder.clone().into());
-        if let Some((timeout, grace)) = stop_times(self.shutdown_limit()) {
-            set("ASPNETCORE_SHUTDOWNTIMEOUTSECONDS", timeout.to_string().into());
+        if let Some(timeout) = stop_timeout(self.shutdown_limit()) {
+            let grace = GRACE.min(timeout.div_ceil(2));
+            set(STOP_TIMEOUT, timeout.to_string().into());
             set("ASPNETCORE_SHUTDOWNGRACESECONDS", grace.to_string().into());
         }
         for (name, value) in &self.options.settings.environment_variables {
@@ -137,12 +138,6 @@ impl Program {
 
 /// The longest time in which connections of a worker that is replaced wait for the request that is their last one.
 const GRACE: u64 = 5;
-
-/// The seconds that a worker takes for its stop, and how many of them it is gentle; so that it is done before it is ended.
-fn stop_times(limit: Duration) -> Option<(u64, u64)> {
-    let timeout = limit.as_secs().checked_sub(1).filter(|seconds| *seconds > 0)?;
-    Some((timeout, GRACE.min(timeout.div_ceil(2))))
-}
 
 /// Sockets and supervisors of the module, its own settings, and what it is told by another module out of process.
 fn is_of_the_module(name: &std::ffi::OsStr) -> bool {

@@ -39,7 +39,7 @@ impl fmt::Display for Exit {
         match (self.code, self.signal) {
             (Some(code), _) => write!(f, "exit code {code}"),
             (None, Some(signal)) => write!(f, "signal {signal}"),
-            (None, None) => f.write_str("unknown"),
+            (None, None) => f.write_str("unknown: its guard was ended, or hangs"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `Sessions`.
 
-use server_kestrel::{SessionOptions, TicketKeys};
+use server_kestrel::{ConfiguredAt, SessionOptions, TicketKeys};
 
 use super::*;
 
@@ -26,7 +26,11 @@ fn every_key_is_read() {
         cache_size: 10,
         lifetime: Duration::from_secs(3600),
         tickets_per_handshake: 1,
-        ticket_keys: TicketKeys::File { path: "/app/keys".into(), rotation: Some(Duration::from_secs(600)) },
+        ticket_keys: TicketKeys::File {
+            path: "/app/keys".into(),
+            rotation: Some(Duration::from_secs(600)),
+            configured_at: ConfiguredAt::default(),
+        },
     };
     assert_eq!(read, Ok(expected));
 }
@@ -34,7 +38,11 @@ fn every_key_is_read() {
 #[test]
 fn tickets_are_as_the_defaults_say_and_then_the_endpoint() {
     let rotation = Duration::from_secs(3600);
-    let file = |rotation| TicketKeys::File { path: "/app/k".into(), rotation };
+    let file = |rotation| TicketKeys::File {
+        path: "/app/k".into(),
+        rotation,
+        configured_at: ConfiguredAt::default(),
+    };
     for (defaults, own, expected) in [
         ("", "", TicketKeys::None),
         ("", r#""Tickets": false"#, TicketKeys::None),

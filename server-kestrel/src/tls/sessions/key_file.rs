@@ -13,6 +13,7 @@ use server_abstractions::StartError;
 
 use super::ring::random_key;
 use super::tickets::{KEY, Key, Keys};
+use crate::tls::configured_at::ConfiguredAt;
 use crate::tls::reloadable::{Look, Source, Stamp};
 
 /// More keys than anybody rotates.
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct KeyFile {
     path: PathBuf,
     rotation: Option<Duration>,
+    configured_at: ConfiguredAt,
     lifetime: Duration,
     random: &'static dyn SecureRandom,
     /// A rotation that fails is told once.
@@ -70,10 +72,11 @@ impl KeyFile {
     pub(super) fn new(
         path: PathBuf,
         rotation: Option<Duration>,
+        configured_at: ConfiguredAt,
         lifetime: Duration,
         random: &'static dyn SecureRandom,
     ) -> Self {
-        Self { path, rotation, lifetime, random, has_failed: AtomicBool::new(false) }
+        Self { path, rotation, configured_at, lifetime, random, has_failed: AtomicBool::new(false) }
     }
 
     /// At the start: makes the file if that is the server's to do, or waits for the process that is about to.
@@ -94,7 +97,8 @@ impl KeyFile {
     }
 
     fn failed(&self, why: impl fmt::Display) -> StartError {
-        StartError::configuration(format!("cannot use the ticket keys {}: {why}", self.path.display()))
+        let what = format!("cannot use the ticket keys {}: {why}", self.path.display());
+        self.configured_at.blame(StartError::configuration(what))
     }
 
     fn lock_path(&self) -> PathBuf {

@@ -34,8 +34,8 @@ impl Ring {
         let place = match keys {
             TicketKeys::None => return Ok(None),
             TicketKeys::Memory { rotation } => Place::Memory(Memory::new(*rotation, lifetime, random)?),
-            TicketKeys::File { path, rotation } => {
-                let file = KeyFile::new(path.clone(), *rotation, lifetime, random);
+            TicketKeys::File { path, rotation, configured_at } => {
+                let file = KeyFile::new(path.clone(), *rotation, configured_at.clone(), lifetime, random);
                 file.prepare()?;
                 Place::File(Reloadable::new(file)?)
             }

@@ -319,6 +319,7 @@ async fn requests_go_on_when_the_disk_is_full_and_the_log_when_it_has_place_agai
     }
     let warning = program.line("the access log cannot be written and lines are lost").await;
     assert!(warning.contains("WARN") && warning.contains("lines="), "{warning}");
+    assert!(warning.contains("logs/access.log"), "{warning}");
     let full = fs::read_to_string(&path).unwrap();
     assert!(full.len() <= 4096 && full.ends_with('\n'), "a half line: {full}");
     let kept = full.lines().count();
@@ -341,6 +342,7 @@ async fn requests_go_on_when_the_disk_is_full_and_the_log_when_it_has_place_agai
     assert_eq!(objects[kept]["lost_lines"], 40 - kept, "{text}");
     assert_eq!(objects.len(), kept + 2, "{text}");
     assert_eq!(objects[kept + 1]["status"], 200);
+    program.line("the access log is written again").await;
     let end = program.stop().await;
     assert_eq!(end.code, Some(0), "{end:?}");
 }

@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::program::{Folder, Launch};
 use crate::support::Certificate;
 
@@ -196,33 +198,51 @@ async fn a_profile_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_told_with_its_key_and_place() {
+async fn a_file_that_cannot_be_used_is_told_with_its_key_and_place() {
     let (own, other) = (Certificate::new(), Certificate::new());
     let folder = Folder::new();
-    folder.write("own.pem", &own.pem);
-    folder.write("own.key", &own.key_pem);
     folder.write("other.key", &other.key_pem);
     folder.write("text.pem", "not a certificate");
     let at = |file: &str| folder.path().join(file).display().to_string();
-    for (certificate, key, expected) in [
-        (format!(r#""Path": "{}""#, at("missing.pem")), "Path", "cannot read the certificate"),
-        (format!(r#""Path": "{}""#, at("text.pem")), "Path", "contains no PEM certificate"),
+    let certificate = json!({ "Path": folder.write("own.pem", &own.pem), "KeyPath": folder.write("own.key", &own.key_pem) });
+    let of_clients = |key: &str, file: &str| json!({ "Certificate": certificate, "ClientCertificateMode": "RequireCertificate", key: at(file) });
+    for (endpoint, key, expected) in [
         (
-            format!(r#""Path": "{}", "KeyPath": "{}""#, at("own.pem"), at("other.key")),
-            "Path",
+            json!({ "Certificate": { "Path": at("missing.pem") } }),
+            "Certificate:Path",
+            "cannot read the certificate",
+        ),
+        (
+            json!({ "Certificate": { "Path": at("text.pem") } }),
+            "Certificate:Path",
+            "contains no PEM certificate",
+        ),
+        (
+            json!({ "Certificate": { "Path": at("own.pem"), "KeyPath": at("other.key") } }),
+            "Certificate:Path",
             "the private key is not that of the certificate",
         ),
         (
-            format!(r#""Subject": "nobody", "StoreFolder": "{}""#, folder.path().display()),
-            "Subject",
+            json!({ "Certificate": { "Subject": "nobody", "StoreFolder": folder.path() } }),
+            "Certificate:Subject",
             "nobody",
         ),
+        (
+            json!({ "Certificate": certificate, "Sessions": { "TicketKeyFile": at("missing.keys") } }),
+            "Sessions:TicketKeyFile",
+            "cannot use the ticket keys",
+        ),
+        (of_clients("ClientCertificateRoots", "text.pem"), "ClientCertificateRoots", "text.pem"),
+        (
+            of_clients("ClientCertificateRevocationLists", "missing.pem"),
+            "ClientCertificateRevocationLists",
+            "missing.pem",
+        ),
     ] {
-        let settings = format!(
-            r#"{{ "Kestrel": {{ "Endpoints": {{ "A": {{ "Url": "https://127.0.0.1:0", "Certificate": {{ {certificate} }} }} }} }} }}"#
-        );
-        let error = Launch::of("hello").file("appsettings.json", settings).fail().await;
-        for part in [&format!("Kestrel:Endpoints:A:Certificate:{key} ("), "appsettings.json:1:", expected] {
+        let mut settings = json!({ "Kestrel": { "Endpoints": { "A": endpoint } } });
+        settings["Kestrel"]["Endpoints"]["A"]["Url"] = "https://127.0.0.1:0".into();
+        let error = Launch::of("hello").file("appsettings.json", settings.to_string()).fail().await;
+        for part in [&format!("Kestrel:Endpoints:A:{key} ("), "appsettings.json:1:", expected] {
             assert!(error.contains(part), "{part}: {error}");
         }
         assert!(error.contains(&folder.path().display().to_string()), "{error}");

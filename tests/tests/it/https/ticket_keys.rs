@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use server_kestrel::{SessionOptions, TicketKeys, TlsLayer};
+use server_kestrel::{ConfiguredAt, SessionOptions, TicketKeys, TlsLayer};
 
 use server_kestrel::ServerCertificate;
 
@@ -31,7 +31,8 @@ fn place(folder: &Folder, keys: &[Vec<u8>]) -> PathBuf {
 
 /// TLS with one certificate and these keys; sessions are never remembered.
 fn https(certificate: &ServerCertificate, path: &Path, rotation: Option<Duration>) -> HttpsOptions {
-    let ticket_keys = TicketKeys::File { path: path.to_owned(), rotation };
+    let ticket_keys =
+        TicketKeys::File { path: path.to_owned(), rotation, configured_at: ConfiguredAt::default() };
     HttpsOptions {
         certificate: Some(certificate.clone()),
         sessions: SessionOptions { ticket_keys, cache_size: 0, ..SessionOptions::default() },

@@ -60,6 +60,21 @@ async fn one_that_hangs_at_the_stop_is_killed_at_the_limit() {
 }
 
 #[tokio::test]
+async fn one_with_a_request_that_does_not_end_stops_by_itself_before_the_limit() {
+    let application = json!({ "Command": binary("features"), "ShutdownTimeLimit": 4 });
+    let module = Module::start(application).await;
+    assert_eq!(module.get("/plaintext").await.status, 200);
+    let endless = tokio::spawn({
+        let url = module.url("/delay/60000");
+        async move { curl([&url]).await.status }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let end = module.program.stop().await;
+    assert_eq!((endless.await.unwrap(), end.code), (502, Some(0)), "{end:?}");
+    assert!(!end.stdout.iter().any(|line| line.contains("is killed")), "{end:?}");
+}
+
+#[tokio::test]
 async fn nothing_outlives_a_module_that_is_killed() {
     let module = Module::start(odd("forks")).await;
     let pid = module.pid("/").await;
