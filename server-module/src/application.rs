@@ -25,6 +25,9 @@ use offline::Offline;
 use processes::Processes;
 use slot::{Slot, Unavailable};
 
+/// Why processes end when the module does.
+const STOP: &str = "the module stops";
+
 /// Reads the options anew.
 pub(crate) type Again = Box<dyn Fn() -> Result<ApplicationOptions, SettingsError> + Send + Sync>;
 
@@ -177,6 +180,12 @@ impl Application {
         self.slots.iter().for_each(Slot::give_up_starts);
     }
 
+    /// Has all processes end. [`Managed::stop`] waits for that.
+    pub(crate) fn begin_stop(self: &Arc<Self>) {
+        let application = Arc::clone(self);
+        self.spawn(async move { application.end_all(STOP).await });
+    }
+
     /// Replaces all processes by new ones, with settings that are read anew, and forgets what has failed before.
     async fn recycle(self: Arc<Self>) -> Result<(), String> {
         let application = Arc::clone(&self);
@@ -244,7 +253,7 @@ impl Managed for Kept {
     fn stop(&self) -> BoxFuture<'_, ()> {
         self.0.start_no_more();
         Box::pin(async {
-            self.0.end_all("the module stops").await;
+            self.0.end_all(STOP).await;
             self.0.under_way.close();
             self.0.under_way.wait().await;
         })

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use hosting::server_kestrel::Kestrel;
 use hosting::{
     App, ApplicationLifetime, BoxError, BoxFuture, CancellationToken, Endpoint, Host, HostOptions,
     HostedService, StartError, Threads,
 };
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::application::{Application, Kept};
 use crate::control::{self, Control, SocketFile};
@@ -44,7 +45,8 @@ const MARGIN_AT_ONCE: Duration = Duration::from_millis(500);
 /// guard cannot do that any more. A process that it has started otherwise is ended then as well, if it has a session of its own.
 ///
 /// # Cancel safety
-/// Dropping the future ends the processes of the applications.
+/// Dropping the future closes the endpoints at once and begins the stop of the applications, which goes on as long as the runtime
+/// does. When that ends, so do they.
 pub async fn run(options: ModuleOptions) -> Result<(), BoxError> {
     options.log_levels.clone().install_into(|| stdout::Events);
     tokio::task::spawn_blocking(worker::keep_all).await?;
@@ -91,10 +93,7 @@ async fn serve(options: ModuleOptions) -> Result<(), BoxError> {
     if let Some(control) = control {
         host = host.service(control);
     }
-    for application in in_process {
-        host = host.service(application);
-    }
-    host.service(Applications { behind, stopping: CancellationToken::new() }).run().await?;
+    host.service(Applications::new(behind, in_process)).run().await?;
     Ok(())
 }
 
@@ -164,11 +163,40 @@ fn https_port(endpoint: &Endpoint) -> Option<u16> {
     address.is_https().then(|| address.port()).flatten()
 }
 
-/// The applications out of process as a service beside the server: they are ended after it.
+/// The applications as a service beside the server. They begin their stop when it does: a stream that is forwarded ends by the end
+/// of its application's, and the server waits for that.
 struct Applications {
     behind: Vec<Arc<Application>>,
+    in_process: Vec<InProcess>,
+    runtime: Handle,
     stopping: CancellationToken,
+    /// What begins the stop.
+    beginning: Option<AbortOnDropHandle<()>>,
 }
+
+impl Applications {
+    fn new(behind: Vec<Arc<Application>>, in_process: Vec<InProcess>) -> Self {
+        let runtime = Handle::current();
+        Self { behind, in_process, runtime, stopping: CancellationToken::new(), beginning: None }
+    }
+}
+
+/// Without a stop before, it begins here and goes on by itself.
+impl Drop for Applications {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+        for application in &self.behind {
+            application.start_no_more();
+            application.begin_stop();
+        }
+        for application in self.in_process.drain(..) {
+            self.runtime.spawn(async move { application.stop().await });
+        }
+    }
+}
+
+/// How long after the beginning of the stop requests may come to an application, which the server has taken before.
+const TAKEN: Duration = Duration::from_millis(500);
 
 impl HostedService for Applications {
     fn name(&self) -> &'static str {
@@ -180,20 +208,28 @@ impl HostedService for Applications {
             tokio::spawn(Arc::clone(application).keep_offline(self.stopping.clone()));
             tokio::spawn(Arc::clone(application).keep_fresh(self.stopping.clone()));
         }
-        // The server finishes what is under way before this is stopped, and is not to wait for what is about to start.
-        let (behind, stopping) = (self.behind.clone(), lifetime.stopping().clone());
-        tokio::spawn(async move {
+        self.in_process.iter().for_each(InProcess::start);
+        let (behind, in_process) = (self.behind.clone(), self.in_process.clone());
+        let stopping = lifetime.stopping().clone();
+        let beginning = tokio::spawn(async move {
             stopping.cancelled().await;
             behind.iter().for_each(|application| application.start_no_more());
+            let ends = async {
+                sleep(TAKEN).await;
+                behind.iter().for_each(Application::begin_stop);
+            };
+            join(join_all(in_process.iter().map(InProcess::stop)), ends).await;
         });
+        self.beginning = Some(AbortOnDropHandle::new(beginning));
         Box::pin(std::future::ready(Ok(())))
     }
 
     fn stop(&mut self) -> BoxFuture<'_, Result<(), BoxError>> {
         self.stopping.cancel();
         Box::pin(async {
-            let kept: Vec<_> = self.behind.iter().cloned().map(Kept).collect();
-            join_all(kept.iter().map(Managed::stop)).await;
+            let behind: Vec<_> = self.behind.iter().cloned().map(Kept).collect();
+            let behind = join_all(behind.iter().map(Managed::stop));
+            join(behind, join_all(self.in_process.iter().map(InProcess::stop))).await;
             Ok(())
         })
     }

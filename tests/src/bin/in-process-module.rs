@@ -1,4 +1,5 @@
-//! A module with one application in process, for the tests: `in-process-module FILE`.
+//! A module with one application in process, for the tests: `in-process-module FILE`. With `--whole` behind it, it is all of the
+//! module, whose future is dropped by the first line.
 //!
 //! It takes commands from its standard input, one a line: `status`, `recycle`, `stop`. Answers begin with `= `, since the
 //! application prints to the same place; events go to standard error.
@@ -15,7 +16,6 @@ fn main() -> ExitCode {
     if let Some(code) = run_as_guard(std::env::args_os().skip(1)) {
         return code;
     }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -26,10 +26,14 @@ fn main() -> ExitCode {
 }
 
 #[tokio::main]
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn run() -> Result<(), Box<dyn Error + Send + Sync>> {
     let file = std::env::args().nth(1).ok_or("the file is missing")?;
     let surroundings = Surroundings::of_the_process()?;
     let module = ModuleOptions::load(&file, &surroundings)?;
+    if std::env::args().any(|argument| argument == "--whole") {
+        return whole(module).await;
+    }
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
     let read = move || -> Result<_, SettingsError> {
         Ok(ModuleOptions::load(&file, &surroundings)?.applications.remove(0))
     };
@@ -51,5 +55,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     application.stop().await;
     println!("= stopped");
+    Ok(())
+}
+
+async fn whole(module: ModuleOptions) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let mut commands = BufReader::new(stdin()).lines();
+    tokio::select! {
+        ended = server_module::run(module) => return ended,
+        _ = commands.next_line() => println!("= dropped"),
+    }
+    commands.next_line().await?;
     Ok(())
 }

@@ -92,6 +92,7 @@ fn an_endpoint_says_otherwise_than_the_defaults() {
         roots: ClientCertificateRoots::File("/app/own.pem".into()),
         revocation_lists: vec!["/app/two.pem".into(), "/three.pem".into()],
         validation: None,
+        ..ClientCertificates::default()
     };
     assert_eq!(https.client_certificates, clients);
     let sni = https.sni["a.b"].client_certificates.as_ref().unwrap();

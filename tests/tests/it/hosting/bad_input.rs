@@ -205,7 +205,7 @@ async fn a_file_that_cannot_be_used_is_told_with_its_key_and_place() {
     folder.write("text.pem", "not a certificate");
     let at = |file: &str| folder.path().join(file).display().to_string();
     let certificate = json!({ "Path": folder.write("own.pem", &own.pem), "KeyPath": folder.write("own.key", &own.key_pem) });
-    let of_clients = |key: &str, file: &str| json!({ "Certificate": certificate, "ClientCertificateMode": "RequireCertificate", key: at(file) });
+    let of_clients = |key: &str, value: serde_json::Value| json!({ "Certificate": certificate, "ClientCertificateMode": "RequireCertificate", key: value });
     for (endpoint, key, expected) in [
         (
             json!({ "Certificate": { "Path": at("missing.pem") } }),
@@ -232,9 +232,9 @@ async fn a_file_that_cannot_be_used_is_told_with_its_key_and_place() {
             "Sessions:TicketKeyFile",
             "cannot use the ticket keys",
         ),
-        (of_clients("ClientCertificateRoots", "text.pem"), "ClientCertificateRoots", "text.pem"),
+        (of_clients("ClientCertificateRoots", json!(at("text.pem"))), "ClientCertificateRoots", "text.pem"),
         (
-            of_clients("ClientCertificateRevocationLists", "missing.pem"),
+            of_clients("ClientCertificateRevocationLists", json!([at("missing.pem")])),
             "ClientCertificateRevocationLists",
             "missing.pem",
         ),

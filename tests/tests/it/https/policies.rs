@@ -54,6 +54,7 @@ impl World {
             roots: ClientCertificateRoots::File(self.folder.0.join(roots)),
             revocation_lists: lists.iter().map(|list| self.folder.0.join(list)).collect(),
             validation: None,
+            ..ClientCertificates::default()
         };
         HttpsOptions { client_certificates, ..self.https() }
     }

@@ -1,4 +1,7 @@
+use tokio::io::AsyncWriteExt;
+
 use super::*;
+use crate::program::Folder;
 
 #[tokio::test]
 async fn one_that_crashes_is_started_again_by_the_next_request() {
@@ -75,6 +78,55 @@ async fn one_with_a_request_that_does_not_end_stops_by_itself_before_the_limit()
 }
 
 #[tokio::test]
+async fn a_stream_ends_when_the_module_stops() {
+    let module = Module::start(json!({ "Command": binary("features") })).await;
+    assert_eq!(module.get("/plaintext").await.status, 200);
+    let stream = tokio::spawn({
+        let url = module.url("/sse");
+        async move { curl([&url]).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The limit of both is longer than a test waits.
+    let end = module.program.stop().await;
+    let stream = stream.await.unwrap();
+    assert_eq!((stream.status, end.code), (200, Some(0)), "{end:?}");
+    assert!(!end.stdout.iter().any(|line| line.contains("WARN")), "{end:?}");
+}
+
+#[tokio::test]
+async fn nothing_outlives_the_future_of_a_module() {
+    let launch = Launch::in_folder(Folder::new(), env!("CARGO_BIN_EXE_in-process-module"));
+    let port = free_port();
+    let settings = json!({ "Module": {
+        "Endpoints": {
+            "Web": { "Url": format!("http://127.0.0.1:{port}") },
+            "Shop": { "Url": "http://127.0.0.1:0" },
+        },
+        "Applications": {
+            "web": { "Command": binary("odd-app"), "Arguments": ["plain"], "Endpoints": ["Web"] },
+            "shop": { "Command": binary("hello"), "HostingModel": "InProcess", "Endpoints": ["Shop"] },
+        },
+    } });
+    let launch = launch.file("module.json", settings.to_string()).args(["module.json", "--whole"]);
+    let mut program = launch.spawn_with_input();
+    let shop = program.line("for an application in process").await;
+    let shop = shop.split("Now listening on: ").nth(1).and_then(|rest| rest.split(',').next()).unwrap();
+    let url = shop.to_owned();
+    program.line("Application started").await;
+    let module = Module { program, port };
+    let web = module.pid("/").await;
+    assert_eq!(curl([&url]).await.status, 200);
+    let hello = module.worker("hello");
+    let Module { mut program, .. } = module;
+    soon(program.stdin.as_mut().unwrap().write_all(b"drop\n")).await.unwrap();
+    program.line("= dropped").await;
+    gone(web).await;
+    gone(hello).await;
+    drop(program.stdin.take());
+    assert_eq!(program.end().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn nothing_outlives_a_module_that_is_killed() {
     let module = Module::start(odd("forks")).await;
     let pid = module.pid("/").await;
@@ -115,7 +167,7 @@ async fn what_a_worker_leaves_is_ended_with_it() {
 
 #[tokio::test]
 async fn a_changed_web_config_is_read_for_the_next_process() {
-    let folder = crate::program::Folder::new();
+    let folder = Folder::new();
     let config = |oddity: &str| {
         let program = binary("odd-app").display().to_string();
         format!(
