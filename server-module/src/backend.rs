@@ -3,6 +3,7 @@
 mod address;
 mod clock;
 mod in_flight;
+mod pool;
 mod port;
 mod socket;
 mod start;
@@ -22,10 +23,10 @@ use address::Address;
 pub(crate) use clock::Progress;
 use in_flight::Gate;
 pub(crate) use in_flight::InFlight;
+use pool::Pool;
 pub(crate) use port::has_own_port;
 pub(crate) use start::{StartFailure, Unready, start};
-use upstream::Pool;
-pub(crate) use upstream::{SendError, Upstream};
+pub(crate) use upstream::{Fault, SendError, Sending, Upstream};
 
 /// How long is waited for the news that a process has ended which takes no connection.
 const CERTAINTY: Duration = Duration::from_millis(250);

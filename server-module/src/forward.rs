@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hosting::header::HeaderName;
+use hosting::http::response::Parts;
 use hosting::http::uri::Scheme;
 use hosting::server_abstractions::{HttpConnectionFeature, TlsConnectionFeature};
 use hosting::{Body, HttpRequestFeature, Method, Request, RequestFeatures, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::ApplicationOptions;
-use crate::backend::{Backend, InFlight, Progress, SendError, Upstream};
+use crate::backend::{Backend, Fault, InFlight, Progress, SendError, Sending, Upstream};
 use crate::pages;
 
 /// The name of the field with the pairing token.
@@ -78,7 +78,7 @@ impl Exchange {
         let mut request = request;
         request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
         match self.send(upstream, request).await {
-            Ok((response, upstream)) => self.answer(options, response, upstream, upgrade).await,
+            Ok((head, upstream)) => self.answer(options, head, upstream, upgrade).await,
             Err(failure) => {
                 tracing::warn!(
                     application = options.name, pid = self.backend.pid(), reason = %failure,
@@ -93,17 +93,17 @@ impl Exchange {
         &self,
         mut upstream: Box<Upstream>,
         request: Request<Body>,
-    ) -> Result<(Response<Incoming>, Box<Upstream>), Failure> {
+    ) -> Result<(Parts, Box<Upstream>), Failure> {
         let (parts, body) = request.into_parts();
         let (body, progress) = Progress::watch(body);
-        let request = Request::from_parts(parts, body);
+        let request = Sending::new(Request::from_parts(parts, body));
         match upstream.send(request, progress.clone()).await {
-            Ok(response) => Ok((response, upstream)),
+            Ok(head) => Ok((head, upstream)),
             // The process has ended the connection while it waited, and has seen nothing of the request.
             Err(SendError::NotSent(request)) => {
                 let mut upstream = self.backend.pool().connect().await.map_err(Failure::Connect)?;
-                let response = upstream.send(*request, progress).await.map_err(Failure::Exchange)?;
-                Ok((response, upstream))
+                let head = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
+                Ok((head, upstream))
             }
             Err(error) => Err(Failure::Exchange(error)),
         }
@@ -112,11 +112,10 @@ impl Exchange {
     async fn answer(
         self,
         options: &ApplicationOptions,
-        response: Response<Incoming>,
+        mut parts: Parts,
         upstream: Box<Upstream>,
         upgrade: Option<upgrade::Wanted>,
     ) -> Response<Body> {
-        let (mut parts, body) = response.into_parts();
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return match upgrade {
                 Some(upgrade) => upgrade.relay(parts, upstream, self.in_flight),
@@ -127,7 +126,7 @@ impl Exchange {
             return pages::bad_gateway();
         }
         response::edit(&mut parts, &options.settings.handler_settings);
-        let body = body::Relayed::new(body, upstream, self).at_hand_if_over().await;
+        let body = body::Relayed::new(upstream, self).at_hand_if_over().await;
         Response::from_parts(parts, body)
     }
 }
@@ -142,17 +141,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect(error) => write!(f, "the process takes no connection: {error}"),
-            Self::Exchange(SendError::Failed(error)) if error.is_parse_too_large() => {
-                f.write_str("the head of the answer is longer than 64 KiB, or has more than 100 fields")
-            }
-            Self::Exchange(SendError::Failed(error)) => match std::error::Error::source(error) {
-                Some(source) => write!(f, "{error}: {source}"),
-                None => write!(f, "{error}"),
-            },
+            Self::Exchange(SendError::Failed(fault)) => fault.fmt(f),
             Self::Exchange(SendError::TooLate) => {
                 f.write_str("nothing has come within the time (requestTimeout)")
             }
-            Self::Exchange(SendError::NotSent(_)) => f.write_str("the connection has ended"),
+            Self::Exchange(SendError::NotSent(_)) => Fault::Ended.fmt(f),
         }
     }
 }

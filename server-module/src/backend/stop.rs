@@ -5,7 +5,7 @@ use std::time::Duration;
 use hosting::{Body, Request, StatusCode};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Backend;
+use super::{Backend, Sending};
 use crate::forward::{EVENT, TOKEN};
 use crate::worker::Exit;
 
@@ -49,6 +49,6 @@ impl Backend {
             .body(Body::empty());
         let Ok(request) = request else { return false };
         let Ok(mut upstream) = self.pool.connect().await else { return false };
-        upstream.send(request, None).await.is_ok_and(|response| response.status() == StatusCode::ACCEPTED)
+        upstream.send(Sending::new(request), None).await.is_ok_and(|head| head.status == StatusCode::ACCEPTED)
     }
 }

@@ -4,8 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hosting::{Body, BoxError};
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 
 use super::Exchange;
 use crate::backend::{Backend, InFlight, Upstream};
@@ -13,75 +12,73 @@ use crate::backend::{Backend, InFlight, Upstream};
 /// The body of an answer, which drives the connection that it comes from. At its end the connection is given back; a body
 /// that is dropped before closes it.
 pub(super) struct Relayed {
-    body: Incoming,
+    /// A piece that has come with the head.
+    first: Option<Frame<Bytes>>,
+    /// None once nothing comes from it any more.
     upstream: Option<Box<Upstream>>,
     backend: Arc<Backend>,
     _in_flight: InFlight,
 }
 
 impl Relayed {
-    pub(super) fn new(body: Incoming, upstream: Box<Upstream>, exchange: Exchange) -> Self {
+    pub(super) fn new(upstream: Box<Upstream>, exchange: Exchange) -> Self {
         let Exchange { backend, in_flight } = exchange;
-        Self { body, upstream: Some(upstream), backend, _in_flight: in_flight }
+        Self { first: None, upstream: Some(upstream), backend, _in_flight: in_flight }
     }
 
     /// A short body has mostly come with the head: then it is handed on in one piece, and the connection is free at once.
     pub(super) async fn at_hand_if_over(mut self) -> Body {
-        if self.body.is_end_stream() {
-            self.give_back();
+        if self.give_back_if_over() {
             return Body::empty();
         }
-        let first = std::future::poll_fn(|cx| Poll::Ready(self.poll(cx))).await;
-        match first {
+        match std::future::poll_fn(|cx| Poll::Ready(self.poll(cx))).await {
             Poll::Pending => Body::new(self),
-            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) if self.body.is_end_stream() => {
-                    self.give_back();
-                    Body::from(data)
-                }
-                Ok(data) => Body::new(Begun { first: Some(Ok(Frame::data(data))), rest: self }),
-                Err(frame) => Body::new(Begun { first: Some(Ok(frame)), rest: self }),
-            },
-            Poll::Ready(Some(Err(error))) => Body::new(Begun { first: Some(Err(error)), rest: self }),
             Poll::Ready(None) => Body::empty(),
+            Poll::Ready(Some(Err(error))) => Body::new(Failed(Some(error))),
+            Poll::Ready(Some(Ok(frame))) if self.upstream.is_none() && frame.is_data() => {
+                Body::from(frame.into_data().unwrap_or_default())
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                self.first = Some(frame);
+                Body::new(self)
+            }
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(upstream) = &mut self.upstream {
-            upstream.drive(cx);
-        }
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+        match upstream.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 // Nothing is waited for after the last piece.
-                if let Some(upstream) = self.upstream.as_mut().filter(|_| !self.body.is_end_stream()) {
+                if !self.give_back_if_over()
+                    && let Some(upstream) = &mut self.upstream
+                {
                     upstream.clock.step();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Some(Err(fault))) => {
                 self.upstream = None;
-                Poll::Ready(Some(Err(error.into())))
+                Poll::Ready(Some(Err(fault.into())))
             }
             Poll::Ready(None) => {
-                self.give_back();
+                self.give_back_if_over();
                 Poll::Ready(None)
             }
-            Poll::Pending => self.poll_too_late(cx),
+            Poll::Pending => {
+                ready!(upstream.clock.poll_too_late(cx));
+                self.upstream = None;
+                let error = "the process has sent nothing within the time (requestTimeout)";
+                Poll::Ready(Some(Err(error.into())))
+            }
         }
     }
 
-    fn poll_too_late(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(upstream) = &mut self.upstream else { return Poll::Pending };
-        ready!(upstream.clock.poll_too_late(cx));
-        self.upstream = None;
-        Poll::Ready(Some(Err("the process has sent nothing within the time (requestTimeout)".into())))
-    }
-
-    fn give_back(&mut self) {
-        if let Some(upstream) = self.upstream.take() {
-            self.backend.pool().put(upstream);
-        }
+    fn give_back_if_over(&mut self) -> bool {
+        let upstream = self.upstream.take_if(|upstream| upstream.is_over());
+        let is_over = upstream.is_some();
+        upstream.into_iter().for_each(|upstream| self.backend.pool().put(upstream));
+        is_over
     }
 }
 
@@ -93,51 +90,40 @@ impl http_body::Body for Relayed {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.poll(cx)
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(first))),
+            None => self.poll(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.first.is_none() && self.upstream.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let first = self.first.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let left = match &self.upstream {
+            Some(upstream) => upstream.left(),
+            None => Some(0),
+        };
+        let mut hint = SizeHint::new();
+        hint.set_lower(left.unwrap_or(0).saturating_add(first));
+        left.into_iter().for_each(|left| hint.set_upper(left.saturating_add(first)));
+        hint
     }
 }
 
-/// A body of which the first piece has come already.
-struct Begun {
-    first: Option<Result<Frame<Bytes>, BoxError>>,
-    rest: Relayed,
-}
+/// A body that fails with its first piece.
+struct Failed(Option<BoxError>);
 
-impl http_body::Body for Begun {
+impl http_body::Body for Failed {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(first)),
-            None => self.rest.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let rest = self.rest.size_hint();
-        let Some(Ok(first)) = &self.first else { return rest };
-        let first = first.data_ref().map_or(0, |data| data.len() as u64);
-        let mut hint = SizeHint::new();
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(first));
-        }
-        hint.set_lower(rest.lower().saturating_add(first));
-        hint
+        Poll::Ready(self.0.take().map(Err))
     }
 }

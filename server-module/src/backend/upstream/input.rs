@@ -1,0 +1,69 @@
+//! The bytes that come from a process.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use tokio_util::io::poll_read_buf;
+
+use super::super::socket::Stream;
+
+/// Room for so much is made when there is less than half of it.
+const LEAST: usize = 8 * 1024;
+/// The most room for one read, of an answer that comes as fast as that.
+const MOST: usize = 128 * 1024;
+
+/// What has come and was not taken yet.
+#[derive(Debug)]
+pub(super) struct Input {
+    pub(super) bytes: BytesMut,
+    room: usize,
+    /// How much of it is known to hold no whole head.
+    pub(super) searched: usize,
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), room: LEAST, searched: 0 }
+    }
+}
+
+impl Input {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Reads what there is; 0 at the end.
+    pub(super) fn poll_read(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.bytes.capacity() - self.bytes.len() < self.room / 2 {
+            self.bytes.reserve(self.room);
+        }
+        let room = self.bytes.capacity() - self.bytes.len();
+        let read = ready!(poll_read_buf(Pin::new(stream), cx, &mut self.bytes))?;
+        if read == room {
+            self.room = (self.room * 2).min(MOST);
+        } else if read < self.room / 4 {
+            self.room = (self.room / 2).max(LEAST);
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Up to so many bytes.
+    pub(super) fn take(&mut self, most: u64) -> Bytes {
+        let length = usize::try_from(most).map_or(self.bytes.len(), |most| most.min(self.bytes.len()));
+        self.bytes.split_to(length).freeze()
+    }
+
+    /// Gives back memory that one who waits does not need; false if something has come that nobody has asked for.
+    pub(super) fn rest(&mut self) -> bool {
+        if self.bytes.is_empty() && self.room > LEAST {
+            *self = Self::default();
+        }
+        self.bytes.is_empty()
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes.freeze()
+    }
+}
