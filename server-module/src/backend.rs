@@ -26,7 +26,7 @@ pub(crate) use in_flight::InFlight;
 use pool::Pool;
 pub(crate) use port::has_own_port;
 pub(crate) use start::{StartFailure, Unready, start};
-pub(crate) use upstream::{Fault, SendError, Sending, Upstream};
+pub(crate) use upstream::{Answer, Fault, SendError, Sending, Upstream};
 
 /// How long is waited for the news that a process has ended which takes no connection.
 const CERTAINTY: Duration = Duration::from_millis(250);

@@ -11,14 +11,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hosting::header::HeaderName;
-use hosting::http::response::Parts;
 use hosting::http::uri::Scheme;
 use hosting::server_abstractions::{HttpConnectionFeature, TlsConnectionFeature};
 use hosting::{Body, HttpRequestFeature, Method, Request, RequestFeatures, Response, StatusCode};
 
 use crate::ApplicationOptions;
-use crate::backend::{Backend, Fault, InFlight, Progress, SendError, Sending, Upstream};
+use crate::backend::{Answer, Backend, Fault, InFlight, Progress, SendError, Sending, Upstream};
 use crate::pages;
+
+pub(crate) use response::{KEEP_ALIVE, PROXY_CONNECTION};
 
 /// The name of the field with the pairing token.
 pub(crate) const TOKEN: HeaderName = HeaderName::from_static("ms-aspnetcore-token");
@@ -76,9 +77,9 @@ impl Exchange {
             return pages::no_tunnel();
         }
         let mut request = request;
-        request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
-        match self.send(upstream, request).await {
-            Ok((head, upstream)) => self.answer(options, head, upstream, upgrade).await,
+        let added = request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
+        match self.send(upstream, request, &added).await {
+            Ok((answer, upstream)) => self.answer(options, answer, upstream, upgrade).await,
             Err(failure) => {
                 tracing::warn!(
                     application = options.name, pid = self.backend.pid(), reason = %failure,
@@ -93,17 +94,18 @@ impl Exchange {
         &self,
         mut upstream: Box<Upstream>,
         request: Request<Body>,
-    ) -> Result<(Parts, Box<Upstream>), Failure> {
+        added: &[u8],
+    ) -> Result<(Answer, Box<Upstream>), Failure> {
         let (parts, body) = request.into_parts();
         let (body, progress) = Progress::watch(body);
-        let request = Sending::new(Request::from_parts(parts, body));
+        let request = Sending::new(parts, body, added);
         match upstream.send(request, progress.clone()).await {
-            Ok(head) => Ok((head, upstream)),
+            Ok(answer) => Ok((answer, upstream)),
             // The process has ended the connection while it waited, and has seen nothing of the request.
             Err(SendError::NotSent(request)) => {
                 let mut upstream = self.backend.pool().connect().await.map_err(Failure::Connect)?;
-                let head = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
-                Ok((head, upstream))
+                let answer = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
+                Ok((answer, upstream))
             }
             Err(error) => Err(Failure::Exchange(error)),
         }
@@ -112,10 +114,11 @@ impl Exchange {
     async fn answer(
         self,
         options: &ApplicationOptions,
-        mut parts: Parts,
+        answer: Answer,
         upstream: Box<Upstream>,
         upgrade: Option<upgrade::Wanted>,
     ) -> Response<Body> {
+        let mut parts = answer.parts;
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return match upgrade {
                 Some(upgrade) => upgrade.relay(parts, upstream, self.in_flight),
@@ -125,7 +128,7 @@ impl Exchange {
         if upgrade.is_some_and(|upgrade| upgrade.is_refused_by(parts.status)) {
             return pages::bad_gateway();
         }
-        response::edit(&mut parts, &options.settings.handler_settings);
+        response::edit(&mut parts, answer.is_plain, &options.settings.handler_settings);
         let body = body::Relayed::new(upstream, self).at_hand_if_over().await;
         Response::from_parts(parts, body)
     }

@@ -46,9 +46,10 @@ impl Backend {
             .header("host", format!("127.0.0.1:{}", self.port))
             .header(EVENT, "shutdown")
             .header(TOKEN, self.token.clone())
-            .body(Body::empty());
+            .body(());
         let Ok(request) = request else { return false };
+        let request = Sending::new(request.into_parts().0, Body::empty(), b"");
         let Ok(mut upstream) = self.pool.connect().await else { return false };
-        upstream.send(Sending::new(request), None).await.is_ok_and(|head| head.status == StatusCode::ACCEPTED)
+        upstream.send(request, None).await.is_ok_and(|answer| answer.parts.status == StatusCode::ACCEPTED)
     }
 }

@@ -15,14 +15,14 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hosting::http::response::Parts;
-use hosting::{Method, StatusCode};
+use hosting::Method;
 use http_body::Frame;
 use tokio::io::AsyncWrite;
 
 use super::clock::{Clock, Progress};
 use super::socket::Stream;
 
+pub(crate) use answer::Answer;
 use answer::Framing;
 pub(crate) use fault::Fault;
 use input::Input;
@@ -72,7 +72,7 @@ impl Upstream {
         &mut self,
         request: Box<Sending>,
         progress: Option<Progress>,
-    ) -> Result<Parts, SendError> {
+    ) -> Result<Answer, SendError> {
         self.clock.begin(progress);
         let method = request.method();
         if self.is_used && !poll_fn(|cx| Poll::Ready(self.is_quiet(cx))).await {
@@ -98,17 +98,15 @@ impl Upstream {
         self.input.is_empty() && self.input.poll_read(&mut self.stream, cx).is_pending()
     }
 
-    fn poll_head(&mut self, method: &Method, cx: &mut Context<'_>) -> Poll<Result<Parts, Fault>> {
+    fn poll_head(&mut self, method: &Method, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
         let unsent = self.poll_send(cx)?;
         loop {
             match self.input.head(method)? {
                 // Steps on the way to an answer; whoever has asked by Expect is served by the module itself.
-                Some(head)
-                    if head.parts.status.is_informational()
-                        && head.parts.status != StatusCode::SWITCHING_PROTOCOLS => {}
+                Some(head) if head.is_step() => {}
                 Some(head) => {
                     (self.framing, self.is_kept) = (head.framing, self.is_kept && head.is_kept);
-                    return Poll::Ready(Ok(head.parts));
+                    return Poll::Ready(Ok(head.answer));
                 }
                 None => {
                     let read = ready!(self.input.poll_read(&mut self.stream, cx));

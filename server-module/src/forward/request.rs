@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use hosting::header::HeaderName;
 use hosting::header::{CONNECTION, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use hosting::header::{Entry, HeaderName};
 use hosting::http::{Uri, Version};
 use hosting::server_abstractions::address_value;
 use hosting::{Body, HeaderMap, HeaderValue, Request};
@@ -20,13 +20,14 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// Makes a request of HTTP/1.1 of it, with the token and what is known of the client.
+/// Makes a request of HTTP/1.1 of it. The fields that are added to it, the token and what is known of the client, are returned as
+/// they are sent: a map of them costs more than all the rest.
 pub(super) fn edit(
     request: &mut Request<Body>,
     client: &Client,
     token: &HeaderValue,
     upgrade: Option<&Wanted>,
-) {
+) -> Vec<u8> {
     into_origin_form(request);
     if request.version() == Version::HTTP_2 {
         join_cookies(request.headers_mut());
@@ -37,31 +38,35 @@ pub(super) fn edit(
     }
     let headers = request.headers_mut();
     // Most requests have nothing that does not go on, which one walk tells.
-    if headers.keys().any(stays_here) {
+    let (mut has_host, mut has_more) = (false, false);
+    for name in headers.keys() {
+        has_host |= *name == HOST;
+        has_more |= stays_here(name);
+    }
+    let mut added = Vec::with_capacity(256);
+    let mut forwarded = (Vec::new(), Vec::new());
+    if has_more {
         remove_connection_fields(headers);
         remove_reserved(headers);
+        forwarded = (taken(headers, &FORWARDED_FOR), taken(headers, &FORWARDED_PROTO));
     }
     // HTTP/1.0 has requests without a host, HTTP/1.1 has none.
-    headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
-    headers.insert(TOKEN, token.clone());
-    match client.address {
-        Some(address) => append(headers, &FORWARDED_FOR, address_value(address)),
-        // The application believes the last entry, which would be the client's own.
-        None => drop(headers.remove(FORWARDED_FOR)),
+    if !has_host {
+        headers.insert(HOST, HeaderValue::from_static("localhost"));
     }
-    append(
-        headers,
-        &FORWARDED_PROTO,
-        HeaderValue::from_static(if client.is_https { "https" } else { "http" }),
-    );
-    if let Some(certificate) = &client.certificate
-        && let Ok(value) = HeaderValue::from_str(&BASE64_STANDARD.encode(certificate))
-    {
-        headers.insert(CERTIFICATE, value);
+    add(&mut added, &TOKEN, &[], token.as_bytes());
+    // The application believes the last entry, which would be the client's own if the module did not know it.
+    if let Some(address) = client.address {
+        add(&mut added, &FORWARDED_FOR, &forwarded.0, address_value(address).as_bytes());
+    }
+    add(&mut added, &FORWARDED_PROTO, &forwarded.1, if client.is_https { b"https" } else { b"http" });
+    if let Some(certificate) = &client.certificate {
+        add(&mut added, &CERTIFICATE, &[], BASE64_STANDARD.encode(certificate).as_bytes());
     }
     if let Some(upgrade) = upgrade {
         upgrade.write_fields(headers);
     }
+    added
 }
 
 /// The target as a server behind gets it, and the host in its field (RFC 9112, sections 3.2.1 and 3.2.2).
@@ -88,12 +93,14 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a field may be about this connection, or speak for the module.
+/// Whether a field may be about this connection, or speak for the module, or is one that the module has more to say in.
 fn stays_here(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
         || *name == KEEP_ALIVE
         || *name == PROXY_CONNECTION
         || *name == HTTP2_SETTINGS
+        || *name == FORWARDED_FOR
+        || *name == FORWARDED_PROTO
         || name.as_str().starts_with(RESERVED)
 }
 
@@ -138,16 +145,22 @@ fn remove_reserved(headers: &mut HeaderMap) {
     }
 }
 
-/// Appends to what other proxies have said: the last entry is the module's.
-fn append(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) {
-    let mut before = headers.get_all(name).iter().peekable();
-    if before.peek().is_none() {
-        headers.insert(name.clone(), value);
-        return;
+/// Takes all values of a field.
+fn taken(headers: &mut HeaderMap, name: &HeaderName) -> Vec<HeaderValue> {
+    match headers.entry(name) {
+        Entry::Occupied(field) => field.remove_entry_mult().1.collect(),
+        Entry::Vacant(_) => Vec::new(),
     }
-    let entries: Vec<_> = before.chain([&value]).map(HeaderValue::as_bytes).collect();
-    // What was a value each is one together.
-    if let Ok(list) = HeaderValue::from_bytes(&entries.join(&b", "[..])) {
-        headers.insert(name.clone(), list);
+}
+
+/// Adds a field behind what other proxies have said: the last entry is the module's.
+fn add(added: &mut Vec<u8>, name: &HeaderName, before: &[HeaderValue], value: &[u8]) {
+    added.extend_from_slice(name.as_str().as_bytes());
+    added.extend_from_slice(b": ");
+    for entry in before {
+        added.extend_from_slice(entry.as_bytes());
+        added.extend_from_slice(b", ");
     }
+    added.extend_from_slice(value);
+    added.extend_from_slice(b"\r\n");
 }

@@ -7,16 +7,15 @@ use hosting::{HeaderMap, HeaderValue, StatusCode};
 use super::request::connection_options;
 use crate::HandlerSettings;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(crate) const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+pub(crate) const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Takes out what is about the connection to the process, or what the module's own server says.
-pub(super) fn edit(parts: &mut Parts, settings: &HandlerSettings) {
+pub(super) fn edit(parts: &mut Parts, is_plain: bool, settings: &HandlerSettings) {
     let headers = &mut parts.headers;
     headers.remove(DATE);
-    correct_length(parts.status, headers);
-    // Most answers have nothing else that does not go on.
-    if headers.keys().any(stays_here) {
+    if !is_plain {
+        correct_length(parts.status, headers);
         remove_connection_fields(headers, settings);
     }
 }
@@ -46,12 +45,6 @@ fn length(headers: &HeaderMap) -> Option<HeaderValue> {
         values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let first = values.next()?;
     values.all(|value| value == first).then(|| HeaderValue::from_bytes(first).ok())?
-}
-
-fn stays_here(name: &HeaderName) -> bool {
-    [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
-        || *name == KEEP_ALIVE
-        || *name == PROXY_CONNECTION
 }
 
 fn remove_connection_fields(headers: &mut HeaderMap, settings: &HandlerSettings) {

@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use hosting::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use hosting::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING, UPGRADE};
 use hosting::http::response::Parts;
 use hosting::http::{Response, Version};
 use hosting::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -13,18 +13,35 @@ use hyper::ext::ReasonPhrase;
 
 use super::Fault;
 use super::chunked::Chunked;
-use super::input::Input;
+use super::input::{Input, Span};
+use crate::forward::{KEEP_ALIVE, PROXY_CONNECTION};
 
 /// The longest head.
 const MAX_HEAD: usize = 64 * 1024;
 /// The most fields of one.
 const MAX_FIELDS: usize = 100;
 
-/// A head, and what it says about the connection.
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) parts: Parts,
+    /// Whether it has no field about the connection, and a length, if any, that says what holds.
+    pub(crate) is_plain: bool,
+}
+
+/// The same, and what it says about the connection.
 pub(super) struct Head {
-    pub(super) parts: Parts,
+    pub(super) answer: Answer,
     pub(super) framing: Framing,
     pub(super) is_kept: bool,
+}
+
+impl Head {
+    /// Whether it is a step on the way to an answer.
+    pub(super) fn is_step(&self) -> bool {
+        let status = self.answer.parts.status;
+        status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+    }
 }
 
 /// How the content of an answer ends.
@@ -83,9 +100,6 @@ impl Framing {
     }
 }
 
-/// Where a name or a value lies in a head.
-type Span = (usize, usize);
-
 impl Input {
     /// The next head, if all of it has come.
     pub(super) fn head(&mut self, method: &Method) -> Result<Option<Head>, Fault> {
@@ -108,25 +122,24 @@ impl Input {
         let reason = reason.and_then(|reason| ReasonPhrase::try_from(reason.as_bytes()).ok());
         let start = self.bytes.as_ptr().addr();
         let span = |part: &[u8]| -> Span { (part.as_ptr().addr() - start, part.len()) };
-        let mut spans = [((0, 0), (0, 0)); MAX_FIELDS];
-        let count = answer.headers.len();
-        for (place, field) in spans.iter_mut().zip(&*answer.headers) {
-            *place = (span(field.name.as_bytes()), span(field.value));
-        }
+        self.spans.clear();
+        self.spans
+            .extend(answer.headers.iter().map(|field| (span(field.name.as_bytes()), span(field.value))));
         self.searched = 0;
         let text = self.bytes.split_to(length).freeze();
-        let mut fields = Fields::new(version, count);
-        for (name, value) in &spans[..count] {
+        let mut fields = Fields::new(version, self.spans.len());
+        for (name, value) in &self.spans {
             fields.add(&text, *name, *value)?;
         }
         let framing = fields.framing(method, status);
         let is_kept = fields.is_kept(&framing);
+        let is_plain = fields.is_plain && (fields.length.is_none() || status != StatusCode::NO_CONTENT);
         let (mut parts, ()) = Response::new(()).into_parts();
         (parts.status, parts.version, parts.headers) = (status, version, fields.map);
         if let Some(reason) = reason {
             parts.extensions.insert(reason);
         }
-        Ok(Some(Head { parts, framing, is_kept }))
+        Ok(Some(Head { answer: Answer { parts, is_plain }, framing, is_kept }))
     }
 
     /// Whether the end of a head is in what was not searched yet.
@@ -162,12 +175,13 @@ struct Fields {
     /// Whether `Connection` says `close`, and whether it says `keep-alive`.
     closes: bool,
     keeps: bool,
+    is_plain: bool,
 }
 
 impl Fields {
     fn new(version: Version, count: usize) -> Self {
         let map = HeaderMap::with_capacity(count);
-        Self { map, version, length: None, is_chunked: false, closes: false, keeps: false }
+        Self { map, version, length: None, is_chunked: false, closes: false, keeps: false, is_plain: true }
     }
 
     fn add(&mut self, text: &Bytes, name: Span, value: Span) -> Result<(), Fault> {
@@ -177,14 +191,20 @@ impl Fields {
         let value = HeaderValue::from_maybe_shared(part(value));
         let value = value.map_err(|_| Fault::Malformed("the value of a field"))?;
         match name {
-            CONTENT_LENGTH => self.take_length(value.as_bytes())?,
+            CONTENT_LENGTH => {
+                self.is_plain &= self.length.is_none() && value.as_bytes().iter().all(u8::is_ascii_digit);
+                self.take_length(value.as_bytes())?;
+            }
             // Nobody has asked for another coding, and two times chunks are none of those that are known.
             TRANSFER_ENCODING if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") => {
                 return Err(Fault::Malformed("its Transfer-Encoding"));
             }
-            TRANSFER_ENCODING => self.is_chunked = true,
-            CONNECTION => self.take_options(value.as_bytes()),
-            _ => {}
+            TRANSFER_ENCODING => (self.is_chunked, self.is_plain) = (true, false),
+            CONNECTION => {
+                self.is_plain = false;
+                self.take_options(value.as_bytes());
+            }
+            _ => self.is_plain &= name != UPGRADE && name != KEEP_ALIVE && name != PROXY_CONNECTION,
         }
         self.map.append(name, value);
         Ok(())

@@ -21,11 +21,16 @@ pub(super) struct Input {
     room: usize,
     /// How much of it is known to hold no whole head.
     pub(super) searched: usize,
+    /// Where names and values lie in a head, while it is read.
+    pub(super) spans: Vec<(Span, Span)>,
 }
+
+/// Where something begins, and how long it is.
+pub(super) type Span = (usize, usize);
 
 impl Default for Input {
     fn default() -> Self {
-        Self { bytes: BytesMut::new(), room: LEAST, searched: 0 }
+        Self { bytes: BytesMut::new(), room: LEAST, searched: 0, spans: Vec::new() }
     }
 }
 

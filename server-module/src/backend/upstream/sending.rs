@@ -9,7 +9,8 @@ use hosting::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST,
     HeaderName, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
-use hosting::{Body, HeaderMap, Method, Request};
+use hosting::http::request::Parts;
+use hosting::{Body, HeaderMap, Method};
 use http_body::{Body as _, Frame};
 
 use super::super::socket::Stream;
@@ -60,15 +61,15 @@ enum Coding {
 }
 
 impl Sending {
-    /// Encodes the head. How the body is framed follows from the body alone.
-    pub(crate) fn new(request: Request<Body>) -> Box<Self> {
-        let (parts, body) = request.into_parts();
+    /// Encodes the head, with fields that are text already. How the body is framed follows from the body alone.
+    pub(crate) fn new(parts: Parts, body: Body, added: &[u8]) -> Box<Self> {
         let mut text = Vec::with_capacity(1024);
         text.extend_from_slice(parts.method.as_str().as_bytes());
         text.push(b' ');
         text.extend_from_slice(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
         text.extend_from_slice(b" HTTP/1.1\r\n");
         write_fields(&mut text, parts.headers.iter().filter(|(name, _)| !is_framing(name)));
+        text.extend_from_slice(added);
         let has_length = parts.headers.contains_key(CONTENT_LENGTH);
         let coding = match (body.is_end_stream(), body.size_hint().exact()) {
             (true, _) if has_length => Self::with_length(&mut text, 0),
