@@ -58,6 +58,9 @@ impl Shared {
                 self.by_endpoint.get(endpoint.name()?)?
             }
         };
+        if let Some(only) = routes.only() {
+            return self.applications.get(only)?.clone();
+        }
         let uri = request.uri();
         let host = match uri.authority() {
             Some(authority) => authority.as_str(),

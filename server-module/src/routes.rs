@@ -128,6 +128,16 @@ impl Routes {
         }
     }
 
+    /// The application that every request is for, if there is one.
+    pub(crate) fn only(&self) -> Option<usize> {
+        match &self.any[..] {
+            [entry] if self.names.is_empty() && self.ends.is_empty() && entry.prefix.is_root() => {
+                Some(entry.application)
+            }
+            _ => None,
+        }
+    }
+
     /// The application for a host, with or without a port, and a path as it was sent. Nothing but a path with escapes or
     /// dot segments needs memory. A target that is no path, such as `*`, is for applications at the root only.
     #[must_use]

@@ -75,16 +75,19 @@ impl Upstream {
     ) -> Result<Answer, SendError> {
         self.clock.begin(progress);
         let method = request.method();
-        if self.is_used && !poll_fn(|cx| Poll::Ready(self.is_quiet(cx))).await {
-            return Err(SendError::NotSent(request));
-        }
-        self.sending = Some(request);
-        let head = poll_fn(|cx| match self.poll_head(&method, cx) {
-            Poll::Ready(head) => Poll::Ready(Some(head)),
-            Poll::Pending => self.clock.poll_too_late(cx).map(|()| None),
+        let mut request = Some(request);
+        let answer = poll_fn(|cx| {
+            let answer = match request.take() {
+                Some(request) => self.poll_begin(request, cx),
+                None => self.poll_answer(&method, cx),
+            };
+            match answer {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => self.clock.poll_too_late(cx).map(|()| None),
+            }
         });
-        match head.await {
-            Some(Ok(head)) => Ok(head),
+        match answer.await {
+            Some(Ok(answer)) => Ok(answer),
             Some(Err(fault)) => Err(match self.sending.take() {
                 Some(request) if self.is_used && request.is_untouched() => SendError::NotSent(request),
                 _ => SendError::Failed(fault),
@@ -93,12 +96,25 @@ impl Upstream {
         }
     }
 
-    /// Whether the process has neither ended it nor said anything that nobody has asked for.
-    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
-        self.input.is_empty() && self.input.poll_read(&mut self.stream, cx).is_pending()
+    /// Begins to send, unless the process has ended the connection or said anything that nobody has asked for. The look at that is
+    /// the one that is woken by the answer as well.
+    fn poll_begin(&mut self, request: Box<Sending>, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
+        let method = request.method();
+        self.sending = Some(request);
+        match self.input.poll_read(&mut self.stream, cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(1..)) => return Poll::Ready(Err(Fault::Malformed("it came before the request"))),
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Ended)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Broken(error))),
+        }
+        match self.poll_send(cx)? {
+            // It may have been said before what is sent, or not.
+            Some(_) => self.poll_answer(&method, cx),
+            None => Poll::Pending,
+        }
     }
 
-    fn poll_head(&mut self, method: &Method, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
+    fn poll_answer(&mut self, method: &Method, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
         let unsent = self.poll_send(cx)?;
         loop {
             match self.input.head(method)? {

@@ -35,10 +35,6 @@ impl Default for Input {
 }
 
 impl Input {
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
     /// Reads what there is; 0 at the end.
     pub(super) fn poll_read(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.bytes.capacity() - self.bytes.len() < self.room / 2 {
