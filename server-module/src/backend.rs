@@ -10,7 +10,9 @@ mod start;
 mod stop;
 mod upstream;
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hosting::HeaderValue;
@@ -55,8 +57,10 @@ impl Backend {
 
     /// A connection to it. One that cannot be had tells mostly that the process has ended, before anybody else does.
     pub(crate) async fn connection(&self) -> std::io::Result<Box<Upstream>> {
-        if let Some(upstream) = self.pool.take() {
-            return Ok(upstream);
+        while let Some(mut upstream) = self.pool.take() {
+            if poll_fn(|cx| Poll::Ready(upstream.is_quiet(cx))).await {
+                return Ok(upstream);
+            }
         }
         let connected = self.pool.connect().await;
         if connected.is_err() && tokio::time::timeout(CERTAINTY, self.worker.ended()).await.is_ok() {

@@ -48,8 +48,7 @@ impl Pool {
         &self.address
     }
 
-    /// A connection that has been used before, if one waits. Whether the process has ended it meanwhile is seen when it is to send
-    /// something.
+    /// A connection that has been used before, if one waits. Whether the process has ended it meanwhile is for the caller to see.
     pub(crate) fn take(&self) -> Option<Box<Upstream>> {
         loop {
             let (since, mut upstream) = self.own().pop_back()?;

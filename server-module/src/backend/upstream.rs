@@ -41,6 +41,8 @@ pub(crate) struct Upstream {
     is_kept: bool,
     /// Whether it has had a request before.
     is_used: bool,
+    /// Whether what comes next wakes the task.
+    is_watched: bool,
     pub(crate) clock: Clock,
 }
 
@@ -63,6 +65,7 @@ impl Upstream {
             framing: Framing::None,
             is_kept: true,
             is_used: false,
+            is_watched: false,
             clock: Clock::new(limit),
         }
     }
@@ -96,19 +99,22 @@ impl Upstream {
         }
     }
 
-    /// Begins to send, unless the process has ended the connection or said anything that nobody has asked for. The look at that is
-    /// the one that is woken by the answer as well.
+    /// Whether the process has neither ended it nor said anything that nobody has asked for. Whoever asks is going to send a request
+    /// in the same task, and is woken by the answer to that.
+    pub(super) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.is_watched = self.input.poll_read(&mut self.stream, cx).is_pending();
+        self.is_watched
+    }
+
+    /// Begins to send.
     fn poll_begin(&mut self, request: Box<Sending>, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
         let method = request.method();
         self.sending = Some(request);
-        match self.input.poll_read(&mut self.stream, cx) {
-            Poll::Pending => {}
-            Poll::Ready(Ok(1..)) => return Poll::Ready(Err(Fault::Malformed("it came before the request"))),
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(Fault::Ended)),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Broken(error))),
+        if !std::mem::take(&mut self.is_watched) {
+            return self.poll_answer(&method, cx);
         }
         match self.poll_send(cx)? {
-            // It may have been said before what is sent, or not.
+            // It may have answered before.
             Some(_) => self.poll_answer(&method, cx),
             None => Poll::Pending,
         }

@@ -106,7 +106,8 @@ async fn a_unix_socket_whose_file_somebody_has_removed_is_listened_on_again() {
     // Without a worker, and with one.
     for times in 1..=2 {
         std::fs::remove_file(&path).unwrap();
-        soon(until(|| path.exists())).await;
+        // The file is there before its mode, and the mode before it is listened on.
+        soon(until(|| std::os::unix::net::UnixStream::connect(&path).is_ok())).await;
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let mut client = Client::unix(&path).await;
         assert_eq!(client.get("/plaintext").await.text(), "Hello, World!");
