@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::load::Load;
 use super::module::{Module, features, kill, pids, with};
 use crate::program::{Folder, binary};
-use crate::support::{soon, within};
+use crate::support::{soon, until, within};
 
 /// Puts a program in the place of another, as deploying does.
 fn deploy(path: &Path, content: &[u8]) {
@@ -108,11 +108,13 @@ async fn the_old_worker_serves_until_the_new_one_says_that_it_is_ready() {
     deploy(&module.folder.path().join("shop"), slow.as_bytes());
     module.recycle().await;
     module.until(|status| pids(status).len() == 1).await;
+    // What it has printed is read a moment later.
+    soon(until(|| module.printed().matches("Application started").count() == 2)).await;
+    soon(until(|| module.printed().contains("shutting down"))).await;
     let printed = module.printed();
     let (_, second) = printed.split_once("Application started").unwrap();
     let (before, _) = second.split_once("Application started").unwrap();
     assert!(!before.contains("shutting down"), "{printed}");
-    assert!(second.contains("shutting down"), "{printed}");
     module.stop().await;
 }
 
