@@ -9,6 +9,7 @@ use crate::program::{Answer, Launch, Program, binary, curl, free_port};
 use crate::support::{soon, until};
 
 mod answers;
+mod engine;
 mod forwarding;
 mod guard;
 mod left_behind;
