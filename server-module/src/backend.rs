@@ -16,6 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hosting::HeaderValue;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::status::{WorkerState, WorkerStatus};
@@ -58,7 +59,8 @@ impl Backend {
     /// A connection to it. One that cannot be had tells mostly that the process has ended, before anybody else does.
     pub(crate) async fn connection(&self) -> std::io::Result<Box<Upstream>> {
         while let Some(mut upstream) = self.pool.take() {
-            if poll_fn(|cx| Poll::Ready(upstream.is_quiet(cx))).await {
+            // A task that has done much at once would see nothing of it.
+            if unconstrained(poll_fn(|cx| Poll::Ready(upstream.is_quiet(cx)))).await {
                 return Ok(upstream);
             }
         }

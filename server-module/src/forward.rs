@@ -19,6 +19,7 @@ use crate::ApplicationOptions;
 use crate::backend::{Answer, Backend, Fault, InFlight, Progress, SendError, Sending, Upstream};
 use crate::pages;
 
+pub(crate) use request::stays_here;
 pub(crate) use response::{KEEP_ALIVE, PROXY_CONNECTION};
 
 /// The name of the field with the pairing token.

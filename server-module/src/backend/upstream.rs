@@ -92,7 +92,9 @@ impl Upstream {
         match answer.await {
             Some(Ok(answer)) => Ok(answer),
             Some(Err(fault)) => Err(match self.sending.take() {
-                Some(request) if self.is_used && request.is_untouched() => SendError::NotSent(request),
+                Some(request) if self.is_used && request.is_untouched() && fault.is_of_the_connection() => {
+                    SendError::NotSent(request)
+                }
                 _ => SendError::Failed(fault),
             }),
             None => Err(SendError::TooLate),
@@ -110,9 +112,10 @@ impl Upstream {
     fn poll_begin(&mut self, request: Box<Sending>, cx: &mut Context<'_>) -> Poll<Result<Answer, Fault>> {
         let method = request.method();
         self.sending = Some(request);
-        if !std::mem::take(&mut self.is_watched) {
-            return self.poll_answer(&method, cx);
+        if !std::mem::take(&mut self.is_watched) && !self.is_quiet(cx) {
+            return Poll::Ready(Err(Fault::Ended));
         }
+        self.is_watched = false;
         match self.poll_send(cx)? {
             // It may have answered before.
             Some(_) => self.poll_answer(&method, cx),

@@ -8,6 +8,7 @@ use hosting::http::{Uri, Version};
 use hosting::server_abstractions::address_value;
 use hosting::{Body, HeaderMap, HeaderValue, Request};
 
+use super::response::{KEEP_ALIVE, PROXY_CONNECTION};
 use super::upgrade::Wanted;
 use super::{Client, TOKEN};
 
@@ -16,8 +17,6 @@ const RESERVED: &str = "ms-aspnetcore";
 const CERTIFICATE: HeaderName = HeaderName::from_static("ms-aspnetcore-clientcert");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Makes a request of HTTP/1.1 of it. The fields that are added to it, the token and what is known of the client, are returned as
@@ -77,8 +76,12 @@ fn into_origin_form(request: &mut Request<Body>) {
     if let Ok(host) = HeaderValue::from_str(host) {
         request.headers_mut().insert(HOST, host);
     }
-    let target = request.uri().path_and_query().cloned();
-    *request.uri_mut() = target.map_or_else(|| Uri::from_static("/"), Uri::from);
+    // A target without a path has none here either.
+    let target = request.uri().path_and_query().map(|target| match target.as_str() {
+        text if text.starts_with('/') => Uri::from(target.clone()),
+        text => Uri::try_from(format!("/{text}")).unwrap_or_default(),
+    });
+    *request.uri_mut() = target.unwrap_or_default();
 }
 
 /// Pieces of a cookie that HTTP/2 allows become one field (RFC 9113, section 8.2.3).
@@ -94,7 +97,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Whether a field may be about this connection, or speak for the module, or is one that the module has more to say in.
-fn stays_here(name: &HeaderName) -> bool {
+pub(crate) fn stays_here(name: &HeaderName) -> bool {
     [CONNECTION, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
         || *name == KEEP_ALIVE
         || *name == PROXY_CONNECTION

@@ -132,7 +132,7 @@ impl Input {
             fields.add(&text, *name, *value)?;
         }
         let framing = fields.framing(method, status);
-        let is_kept = fields.is_kept(&framing);
+        let is_kept = fields.is_kept(&framing, status);
         let is_plain = fields.is_plain && (fields.length.is_none() || status != StatusCode::NO_CONTENT);
         let (mut parts, ()) = Response::new(()).into_parts();
         (parts.status, parts.version, parts.headers) = (status, version, fields.map);
@@ -232,8 +232,11 @@ impl Fields {
     }
 
     /// Whether the connection is there for another request behind this content.
-    fn is_kept(&self, framing: &Framing) -> bool {
-        let has_doubt = self.is_chunked && (self.length.is_some() || self.version == Version::HTTP_10);
+    fn is_kept(&self, framing: &Framing, status: StatusCode) -> bool {
+        // A server of which it is not certain where its content ends, or whether there is some.
+        let has_doubt = self.is_chunked && (self.length.is_some() || self.version == Version::HTTP_10)
+            || status == StatusCode::NO_CONTENT
+                && (self.is_chunked || self.length.is_some_and(|length| length > 0));
         let is_wanted = !self.closes && (self.keeps || self.version == Version::HTTP_11);
         is_wanted && !has_doubt && !matches!(framing, Framing::Close)
     }

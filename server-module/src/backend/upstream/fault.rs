@@ -17,11 +17,18 @@ pub(crate) enum Fault {
     Body(BoxError),
 }
 
+impl Fault {
+    /// Whether another connection may do better.
+    pub(super) fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Ended)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broken(error) => write!(f, "the connection to the process is broken: {error}"),
-            Self::Ended => f.write_str("the process has closed the connection before the end of its answer"),
+            Self::Ended => f.write_str("the process has closed the connection before the end of its answer, or has said something before the request"),
             Self::TooLarge => {
                 f.write_str("the head of the answer is longer than 64 KiB, or has more than 100 fields")
             }

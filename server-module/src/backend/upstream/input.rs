@@ -19,6 +19,8 @@ const MOST: usize = 128 * 1024;
 pub(super) struct Input {
     pub(super) bytes: BytesMut,
     room: usize,
+    /// Whether there has been more room since it has rested.
+    has_grown: bool,
     /// How much of it is known to hold no whole head.
     pub(super) searched: usize,
     /// Where names and values lie in a head, while it is read.
@@ -30,7 +32,7 @@ pub(super) type Span = (usize, usize);
 
 impl Default for Input {
     fn default() -> Self {
-        Self { bytes: BytesMut::new(), room: LEAST, searched: 0, spans: Vec::new() }
+        Self { bytes: BytesMut::new(), room: LEAST, has_grown: false, searched: 0, spans: Vec::new() }
     }
 }
 
@@ -43,7 +45,7 @@ impl Input {
         let room = self.bytes.capacity() - self.bytes.len();
         let read = ready!(poll_read_buf(Pin::new(stream), cx, &mut self.bytes))?;
         if read == room {
-            self.room = (self.room * 2).min(MOST);
+            (self.room, self.has_grown) = ((self.room * 2).min(MOST), true);
         } else if read < self.room / 4 {
             self.room = (self.room / 2).max(LEAST);
         }
@@ -58,7 +60,7 @@ impl Input {
 
     /// Gives back memory that one who waits does not need; false if something has come that nobody has asked for.
     pub(super) fn rest(&mut self) -> bool {
-        if self.bytes.is_empty() && self.room > LEAST {
+        if self.bytes.is_empty() && self.has_grown {
             *self = Self::default();
         }
         self.bytes.is_empty()

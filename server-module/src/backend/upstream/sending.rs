@@ -15,6 +15,7 @@ use http_body::{Body as _, Frame};
 
 use super::super::socket::Stream;
 use super::{Fault, poll_write};
+use crate::forward::stays_here;
 
 /// Data of at most so many bytes is copied, so that it leaves with the head in one piece.
 const SHORT: usize = 4 * 1024;
@@ -47,6 +48,8 @@ pub(crate) struct Sending {
     /// How much of the text has gone out.
     written: usize,
     is_untouched: bool,
+    /// Whether a piece of the body was taken that has not gone out. No other one is taken meanwhile.
+    is_staged: bool,
     /// None once its end has come.
     body: Option<Body>,
     coding: Coding,
@@ -89,6 +92,7 @@ impl Sending {
             behind: b"",
             written: 0,
             is_untouched: true,
+            is_staged: false,
             body,
             coding,
         })
@@ -112,8 +116,9 @@ impl Sending {
     /// Sends it; ready at its end.
     pub(super) fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         loop {
-            let may_stage = self.body.is_some() && self.data.is_empty() && self.behind.is_empty();
+            let may_stage = self.body.is_some() && !self.is_staged;
             let waits = may_stage && !self.stage(cx)?;
+            self.is_staged |= may_stage && !waits && !self.is_flushed();
             if !self.is_flushed() {
                 ready!(self.write(stream, cx)).map_err(Fault::Broken)?;
             } else if self.body.is_none() {
@@ -145,6 +150,7 @@ impl Sending {
         let of_data = count.min(self.data.len());
         self.data.advance(of_data);
         self.behind = &self.behind[count - of_data..];
+        self.is_staged &= !self.is_flushed();
         Poll::Ready(Ok(()))
     }
 
@@ -245,5 +251,5 @@ fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Whether a field may come behind the content.
 pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
-    !NO_TRAILERS.contains(name)
+    !NO_TRAILERS.contains(name) && !stays_here(name)
 }
