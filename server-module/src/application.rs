@@ -79,8 +79,9 @@ impl Application {
         })
     }
 
-    /// Answers a request, and starts a process for it if there is none.
-    pub(crate) async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+    /// Answers a request, and starts a process for it if there is none. What is rare is boxed, for the same reason as in
+    /// [`Front::answer`](crate::front::Front::answer).
+    pub(crate) async fn answer(self: Arc<Self>, request: &mut Request<Body>) -> Response<Body> {
         if !request.body().is_at_hand()
             && let Some(limit) = request.features().get::<dyn HttpMaxRequestBodySizeFeature>()
         {
@@ -94,7 +95,11 @@ impl Application {
                 return pages::offline(page);
             }
             let slot = self.next.fetch_add(1, Ordering::Relaxed) % self.slots.len();
-            let backend = match self.slots[slot].backend(&self, slot).await {
+            let backend = match self.slots[slot].running() {
+                Some(backend) => Ok(backend),
+                None => Box::pin(self.slots[slot].backend(&self, slot)).await,
+            };
+            let backend = match backend {
                 Ok(backend) => backend,
                 Err(Unavailable::Stopping) => return pages::stopping(),
                 Err(Unavailable::GivenUp) => continue,

@@ -64,6 +64,10 @@ impl Backend {
                 return Ok(upstream);
             }
         }
+        Box::pin(self.connect()).await
+    }
+
+    async fn connect(&self) -> std::io::Result<Box<Upstream>> {
         let connected = self.pool.connect().await;
         if connected.is_err() && tokio::time::timeout(CERTAINTY, self.worker.ended()).await.is_ok() {
             self.is_over.store(true, Ordering::Release);

@@ -70,17 +70,15 @@ impl Exchange {
         self,
         options: &ApplicationOptions,
         upstream: Box<Upstream>,
-        request: Request<Body>,
+        request: &mut Request<Body>,
     ) -> Response<Body> {
-        let client = Client::of(&request);
-        let upgrade = upgrade::Wanted::of(&request);
+        let upgrade = upgrade::Wanted::of(request);
         if *request.method() == Method::CONNECT && upgrade.is_none() {
             return pages::no_tunnel();
         }
-        let mut request = request;
-        let added = request::edit(&mut request, &client, self.backend.token(), upgrade.as_ref());
-        match self.send(upstream, request, &added).await {
-            Ok((answer, upstream)) => self.answer(options, answer, upstream, upgrade).await,
+        let (request, progress) = self.encode(request, upgrade.as_ref());
+        match self.send(upstream, request, progress).await {
+            Ok((answer, upstream)) => self.answer(options, answer, upstream, upgrade),
             Err(failure) => {
                 tracing::warn!(
                     application = options.name, pid = self.backend.pid(), reason = %failure,
@@ -91,28 +89,42 @@ impl Exchange {
         }
     }
 
+    fn encode(
+        &self,
+        request: &mut Request<Body>,
+        upgrade: Option<&upgrade::Wanted>,
+    ) -> (Box<Sending>, Option<Progress>) {
+        let client = Client::of(request);
+        let added = request::edit(request, &client, self.backend.token(), upgrade);
+        let (body, progress) = Progress::watch(std::mem::take(request.body_mut()));
+        (Sending::new(request, body, &added), progress)
+    }
+
     async fn send(
         &self,
         mut upstream: Box<Upstream>,
-        request: Request<Body>,
-        added: &[u8],
+        request: Box<Sending>,
+        progress: Option<Progress>,
     ) -> Result<(Answer, Box<Upstream>), Failure> {
-        let (parts, body) = request.into_parts();
-        let (body, progress) = Progress::watch(body);
-        let request = Sending::new(parts, body, added);
         match upstream.send(request, progress.clone()).await {
             Ok(answer) => Ok((answer, upstream)),
             // The process has ended the connection while it waited, and has seen nothing of the request.
-            Err(SendError::NotSent(request)) => {
-                let mut upstream = self.backend.pool().connect().await.map_err(Failure::Connect)?;
-                let answer = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
-                Ok((answer, upstream))
-            }
+            Err(SendError::NotSent(request)) => Box::pin(self.send_anew(request, progress)).await,
             Err(error) => Err(Failure::Exchange(error)),
         }
     }
 
-    async fn answer(
+    async fn send_anew(
+        &self,
+        request: Box<Sending>,
+        progress: Option<Progress>,
+    ) -> Result<(Answer, Box<Upstream>), Failure> {
+        let mut upstream = self.backend.pool().connect().await.map_err(Failure::Connect)?;
+        let answer = upstream.send(request, progress).await.map_err(Failure::Exchange)?;
+        Ok((answer, upstream))
+    }
+
+    fn answer(
         self,
         options: &ApplicationOptions,
         answer: Answer,
@@ -130,7 +142,7 @@ impl Exchange {
             return pages::bad_gateway();
         }
         response::edit(&mut parts, answer.is_plain, &options.settings.handler_settings);
-        let body = body::Relayed::new(upstream, self).at_hand_if_over().await;
+        let body = body::Relayed::new(upstream, self).at_hand_if_over();
         Response::from_parts(parts, body)
     }
 }

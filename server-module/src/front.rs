@@ -40,11 +40,14 @@ impl Front {
         Ok(Self(Arc::new(Shared { applications, by_endpoint, everywhere })))
     }
 
-    /// Answers a request.
-    pub(crate) async fn answer(self, request: Request<Body>) -> Response<Body> {
-        match self.0.find(&request) {
-            Some(application) => application.answer(request).await,
-            None => pages::not_found(),
+    /// Answers a request. It is kept once, so that the future of each request is small.
+    pub(crate) fn answer(self, mut request: Request<Body>) -> impl Future<Output = Response<Body>> {
+        let application = self.0.find(&request);
+        async move {
+            match application {
+                Some(application) => application.answer(&mut request).await,
+                None => pages::not_found(),
+            }
         }
     }
 }

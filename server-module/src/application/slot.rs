@@ -109,6 +109,11 @@ impl Slot {
         }
     }
 
+    /// The process, if it can be sent something.
+    pub(super) fn running(&self) -> Option<Arc<Backend>> {
+        self.ready().filter(|backend| !backend.is_over())
+    }
+
     pub(super) fn ready(&self) -> Option<Arc<Backend>> {
         match &self.state().place {
             Place::Ready(backend) => Some(Arc::clone(backend)),

@@ -48,7 +48,7 @@ impl Backend {
             .header(TOKEN, self.token.clone())
             .body(());
         let Ok(request) = request else { return false };
-        let request = Sending::new(request.into_parts().0, Body::empty(), b"");
+        let request = Sending::new(&request, Body::empty(), b"");
         let Ok(mut upstream) = self.pool.connect().await else { return false };
         upstream.send(request, None).await.is_ok_and(|answer| answer.parts.status == StatusCode::ACCEPTED)
     }

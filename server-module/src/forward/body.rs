@@ -1,6 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use hosting::{Body, BoxError};
@@ -26,12 +26,13 @@ impl Relayed {
         Self { first: None, upstream: Some(upstream), backend, _in_flight: in_flight }
     }
 
-    /// A short body has mostly come with the head: then it is handed on in one piece, and the connection is free at once.
-    pub(super) async fn at_hand_if_over(mut self) -> Body {
+    /// A short body has mostly come with the head: then it is handed on in one piece, and the connection is free at once. Otherwise
+    /// whoever reads it is woken.
+    pub(super) fn at_hand_if_over(mut self) -> Body {
         if self.give_back_if_over() {
             return Body::empty();
         }
-        match std::future::poll_fn(|cx| Poll::Ready(self.poll(cx))).await {
+        match self.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Body::new(self),
             Poll::Ready(None) => Body::empty(),
             Poll::Ready(Some(Err(error))) => Body::new(Failed(Some(error))),

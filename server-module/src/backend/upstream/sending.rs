@@ -9,13 +9,15 @@ use hosting::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST,
     HeaderName, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
-use hosting::http::request::Parts;
-use hosting::{Body, HeaderMap, Method};
+use hosting::{Body, HeaderMap, Method, Request};
 use http_body::{Body as _, Frame};
 
 use super::super::socket::Stream;
 use super::{Fault, poll_write};
 use crate::forward::stays_here;
+
+/// Most heads are not longer, and so much memory is had without a search for it.
+const CAPACITY: usize = 768;
 
 /// Data of at most so many bytes is copied, so that it leaves with the head in one piece.
 const SHORT: usize = 4 * 1024;
@@ -65,28 +67,29 @@ enum Coding {
 
 impl Sending {
     /// Encodes the head, with fields that are text already. How the body is framed follows from the body alone.
-    pub(crate) fn new(parts: Parts, body: Body, added: &[u8]) -> Box<Self> {
-        let mut text = Vec::with_capacity(1024);
-        text.extend_from_slice(parts.method.as_str().as_bytes());
+    pub(crate) fn new<B>(head: &Request<B>, body: Body, added: &[u8]) -> Box<Self> {
+        let headers = head.headers();
+        let mut text = Vec::with_capacity(CAPACITY);
+        text.extend_from_slice(head.method().as_str().as_bytes());
         text.push(b' ');
-        text.extend_from_slice(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes());
+        text.extend_from_slice(head.uri().path_and_query().map_or("/", |target| target.as_str()).as_bytes());
         text.extend_from_slice(b" HTTP/1.1\r\n");
-        write_fields(&mut text, parts.headers.iter().filter(|(name, _)| !is_framing(name)));
+        write_fields(&mut text, headers.iter().filter(|(name, _)| !is_framing(name)));
         text.extend_from_slice(added);
-        let has_length = parts.headers.contains_key(CONTENT_LENGTH);
+        let has_length = headers.contains_key(CONTENT_LENGTH);
         let coding = match (body.is_end_stream(), body.size_hint().exact()) {
             (true, _) if has_length => Self::with_length(&mut text, 0),
             (true, _) => Coding::Length(0),
             (false, Some(length)) => Self::with_length(&mut text, length),
             (false, None) => {
                 text.extend_from_slice(b"transfer-encoding: chunked\r\n");
-                Coding::Chunked(announced(&parts.headers))
+                Coding::Chunked(announced(headers))
             }
         };
         text.extend_from_slice(b"\r\n");
         let body = Some(body).filter(|body| !body.is_end_stream());
         Box::new(Self {
-            method: parts.method,
+            method: head.method().clone(),
             text,
             data: Bytes::new(),
             behind: b"",
