@@ -117,6 +117,9 @@ async fn every_key_is_obeyed() {
         curl(["-H", "x-own: secret", "-H", &authorization, "-b", "k=v", &program.url("/plaintext?q")]).await;
     }
     let folder = program.folder().path().join("logs");
+    let last = format!(" 7{long} ");
+    soon(until(|| fs::read_to_string(folder.join("access.log")).is_ok_and(|text| text.contains(&last))))
+        .await;
     // Between a rotation and the removal of what is too old there is one more.
     soon(until(|| fs::read_dir(&folder).unwrap().count() == 2)).await;
     let lines = lines(program, "logs/access.log").await;
