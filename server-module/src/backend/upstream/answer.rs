@@ -253,3 +253,25 @@ impl Fields {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Head {
+        let mut input = Input::default();
+        input.bytes.extend_from_slice(text.as_bytes());
+        input.head(&Method::GET).unwrap().unwrap()
+    }
+
+    #[test]
+    fn what_is_empty_is_nowhere_else() {
+        let fields = head("HTTP/1.1 200\r\nX-Empty:\r\nX-Space:  \t\r\nX-Last:\r\n\r\n").answer.parts.headers;
+        let values: Vec<_> = ["x-empty", "x-space", "x-last"].map(|name| fields[name].as_bytes()).into();
+        assert_eq!(values, [b""; 3]);
+        for text in ["HTTP/1.1 200\r\n\r\n", "HTTP/1.1 200 \r\n\r\n", "HTTP/1.0 200 Fine\n\n"] {
+            let head = head(text);
+            assert!(head.answer.parts.headers.is_empty() && !head.is_kept, "{text:?}");
+        }
+    }
+}
